@@ -1,0 +1,35 @@
+"""The few exceptions that a caller branches on. Everything else is a builtin."""
+
+from __future__ import annotations
+
+
+class HubgateError(Exception):
+    """Root of ours."""
+
+
+class BodyLost(HubgateError):
+    """The rest of a body will not come; what was sent must not look complete."""
+
+
+class UpstreamFailed(HubgateError):
+    """No usable answer from upstream. `status` is what our client gets: 502 or 504 (RFC 9110 §15.6)."""
+
+    def __init__(self, reason: str, status: int = 502) -> None:
+        super().__init__(reason)
+        self.reason, self.status = reason, status
+
+
+class IntegrityError(HubgateError):
+    """Bytes are not what their digest, size or validator says."""
+
+
+class BadRequest(HubgateError):
+    """The request cannot be understood beyond doubt; answered 400 with this text, nothing goes upstream."""
+
+
+class ConfigError(HubgateError):
+    """One or more faults in the configuration: one line each, `file:line: key: what; fix`."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults

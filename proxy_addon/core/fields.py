@@ -1,0 +1,75 @@
+"""Which header fields are kept, which a later answer replaces, and which requests a stored response speaks for.
+
+What belongs to one connection or one user never enters the store: hop-by-hop fields, whatever Connection names, cookies
+being set, and the fields that `private=` or `no-cache=` name (RFC 9111 §3.1, §5.2.2.4, §5.2.2.7). A field that is kept
+is kept as it came.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .directives import Directives, split_list
+from .messages import Headers, Request
+
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authentication-info",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_COOKIES = frozenset({"set-cookie", "set-cookie2"})
+
+#: Credentials: a variant chosen by one of these would put it into the key, on disk.
+SECRET = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+#: What describes the bytes on disk, and the key they are under: a 304 or a HEAD brings neither (RFC 9111 §3.2).
+_BOUND = frozenset({"content-encoding", "content-length", "content-range", "content-type", "vary"})
+
+#: Selecting fields in which neither order nor letter case has a meaning.
+_UNORDERED = frozenset({"accept-charset", "accept-encoding", "accept-language"})
+_SPACE = re.compile(r"[ \t]*([;=])[ \t]*")
+
+
+def storable_fields(headers: Headers, rules: Directives) -> Headers:
+    """`headers` without what must not be stored; `rules` are the response's directives."""
+    drop = HOP_BY_HOP | _COOKIES | rules.field_names("private") | rules.field_names("no-cache")
+    drop |= {name.lower() for line in headers.get_all("connection") for name in split_list(line)}
+    return Headers(field for field in headers if field[0].lower() not in drop)
+
+
+def updated(stored: Headers, new: Headers) -> Headers:
+    """`stored` with every field that `new` brings replaced, as a whole, but for those bound to the bytes."""
+    brought = [field for field in new if field[0].lower() not in _BOUND]
+    names = {name.lower() for name, _ in brought} | {"age"}  # an old Age says nothing about what was just confirmed
+    return Headers((*(field for field in stored if field[0].lower() not in names), *brought))
+
+
+def _normal(name: str, value: str | None) -> str | None:
+    """A selecting field's value such that equal means equivalent (RFC 9111 §4.1)."""
+    if value is None:
+        return None
+    members = split_list(value)
+    if name in _UNORDERED:
+        members = sorted(_SPACE.sub(r"\1", member.lower()).removesuffix(";q=1") for member in members)
+    return ", ".join(members)
+
+
+def secondary_key(request: Request, headers: Headers) -> tuple[tuple[str, str | None], ...] | None:
+    """What Vary makes part of the key, by field name; None for `*`, which no request matches (RFC 9111 §4.1)."""
+    names = {name.lower() for line in headers.get_all("vary") for name in split_list(line)}
+    if "*" in names:
+        return None
+    return tuple((name, _normal(name, request.headers.get(name))) for name in sorted(names))
+
+
+def matches(request: Request, vary: tuple[tuple[str, str | None], ...]) -> bool:
+    return all(_normal(name, request.headers.get(name)) == value for name, value in vary)

@@ -1,0 +1,152 @@
+"""What travels through hubgate: requests, replies, and what is kept of them.
+
+All values are immutable, except that a `Reply` owns its `Body` until somebody closes it. Header names compare without
+case (RFC 9110 §5.1); values are `str` holding latin-1 octets, exactly as they came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .status import Outcome
+
+type Buffer = bytes | memoryview
+
+
+class Headers:
+    """Header fields in their order of arrival; a read-only multi-map."""
+
+    __slots__ = ("_index", "fields")
+
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        self.fields: tuple[tuple[str, str], ...] = tuple(fields)
+        self._index: dict[str, list[str]] | None = None
+
+    def _lines(self) -> dict[str, list[str]]:
+        if self._index is None:
+            index: dict[str, list[str]] = {}
+            for name, value in self.fields:
+                index.setdefault(name.lower(), []).append(value)
+            self._index = index
+        return self._index
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """All lines of one field, joined by ", " (RFC 9110 §5.3)."""
+        lines = self._lines().get(name.lower())
+        return default if lines is None else lines[0] if len(lines) == 1 else ", ".join(lines)
+
+    def get_all(self, name: str) -> list[str]:
+        return list(self._lines().get(name.lower(), ()))
+
+    def __contains__(self, name: str) -> bool:
+        return name.lower() in self._lines()
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers) and self.fields == other.fields
+
+    def __hash__(self) -> int:
+        return hash(self.fields)
+
+    def __repr__(self) -> str:
+        return f"Headers({list(self.fields)!r})"
+
+    def without(self, *names: str) -> Headers:
+        drop = {n.lower() for n in names}
+        return Headers(f for f in self.fields if f[0].lower() not in drop)
+
+    def replace(self, *fields: tuple[str, str]) -> Headers:
+        """A copy in which each named field has just the given value."""
+        return Headers((*self.without(*(name for name, _ in fields)).fields, *fields))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as the proxy believes it: host and port come from the connection, never from `Host` alone."""
+
+    method: str
+    scheme: str
+    host: str  # lower case, no trailing dot
+    port: int
+    path: str  # as sent, percent-encoding untouched
+    query: str = ""  # without "?"
+    headers: Headers = field(default_factory=Headers)
+    body: bytes = b""  # only for reads that travel in a POST
+    client: str = ""  # peer address, without port
+
+    @property
+    def target(self) -> str:
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def origin(self) -> str:
+        default = {"https": 443, "http": 80}.get(self.scheme)
+        return f"{self.scheme}://{self.host}" + ("" if self.port == default else f":{self.port}")
+
+    @property
+    def url(self) -> str:
+        return self.origin + self.target
+
+
+class Body(Protocol):
+    """A reply body that is read piece by piece and never held whole."""
+
+    length: int | None  #: bytes in all; None when not known beforehand
+
+    async def read(self, limit: int) -> Buffer:
+        """The next 1..`limit` bytes, or b"" at the end.
+
+        The buffer is valid only until the next `read` or `close`. Raises `BodyLost` when the rest will not come:
+        the connection must then be cut, so that nobody takes the part for the whole.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what the body holds. May be called twice, and at any time."""
+        ...
+
+
+@dataclass(slots=True)
+class Reply:
+    """What the client gets. HEAD, 204 and 304 carry `b""`, whatever Content-Length says."""
+
+    status: int
+    headers: Headers
+    body: bytes | Body = b""
+    outcome: Outcome = field(default_factory=Outcome)
+    reason: str = ""  # empty: the standard phrase
+    hub: str = "-"  # huggingface | modelscope | other | -   (log field and metric label)
+    kind: str = "-"  # resource kind (log field and metric label)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Not ours to answer: the edge relays the request upstream untouched."""
+
+    hub: str = "-"
+    kind: str = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResponse:
+    """The small, mutable half of the cache: a head, its times, and a pointer to immutable bytes."""
+
+    status: int
+    headers: Headers  # an allow-list; never Set-Cookie, never a signed Location
+    request_time: float  # epoch seconds: when the request that brought it was sent (RFC 9111 §4.2.3)
+    response_time: float  # epoch seconds: when its head arrived, or when a validation freshened it
+    url: str = ""  # effective request URI, signatures dropped
+    blob: str | None = None  # blob id, e.g. "sha256:<64 hex>", "git:<40 hex>", "body:<32 hex>"; None: no body
+    size: int | None = None  # bytes of the whole representation
+    have: tuple[tuple[int, int], ...] | None = None  # None: complete; else half-open byte ranges held (RFC 9111 §3.3)
+    vary: tuple[tuple[str, str | None], ...] = ()  # (lower-case field, request's normalised value) nominated by Vary
+    authorized: bool = False  # the request that brought it carried Authorization (RFC 9111 §3.5)
+    kind: str = "-"
+    facts: tuple[tuple[str, str], ...] = ()  # hub facts that are no header: commit, digest, repo id
