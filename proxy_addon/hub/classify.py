@@ -1,0 +1,64 @@
+"""One door: which hub a host belongs to, and what a request to it is about. Total: it never raises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Protocol
+
+from . import huggingface
+from .paths import Ambiguous
+from .resources import Kind, Malformed, Passed, Plain, Resource
+
+
+class _Hub(Protocol):
+    HUB: str
+
+    def is_ours(self, host: str) -> bool: ...
+    def classify(self, method: str, host: str, path: str, query: str, body_digest: str = "") -> Resource: ...
+
+
+_HUBS: tuple[_Hub, ...] = (huggingface,)
+_CACHED_READS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class OtherHost(Protocol):
+    def matches(self, host: str, port: int) -> bool: ...
+
+
+class Classifier:
+    """Knows the hubs that are switched on and the further hosts of the configuration."""
+
+    def __init__(self, *, enabled: Iterable[str] = ("huggingface",), others: Iterable[OtherHost] = ()) -> None:
+        on = frozenset(enabled)
+        self._hubs: tuple[_Hub, ...] = tuple(h for h in _HUBS if h.HUB in on)
+        self._others = tuple(others)
+        self._known = lru_cache(maxsize=16384)(self._classify)
+
+    def hub_of(self, host: str, port: int) -> str | None:
+        """`huggingface`, `modelscope`, `other`, or None for a host that is none of ours."""
+        for hub in self._hubs:
+            if hub.is_ours(host):
+                return hub.HUB
+        return "other" if any(other.matches(host, port) for other in self._others) else None
+
+    def classify(
+        self, method: str, scheme: str, host: str, port: int, path: str, query: str, body_digest: str = ""
+    ) -> Resource:
+        return self._known(method, scheme, host, port, path, query, body_digest)
+
+    def _classify(
+        self, method: str, scheme: str, host: str, port: int, path: str, query: str, body_digest: str
+    ) -> Resource:
+        if method not in _CACHED_READS:
+            return Malformed(f"method {method[:20]!r} is not served here")
+        for hub in self._hubs:
+            if hub.is_ours(host):
+                try:
+                    return hub.classify(method, host, path, query, body_digest)
+                except Ambiguous as fault:
+                    return Malformed(str(fault), hub.HUB)
+        if self.hub_of(host, port) is None or method not in ("GET", "HEAD"):
+            return Passed("other", Kind.PLAIN)
+        netloc = host if port == {"http": 80, "https": 443}.get(scheme) else f"{host}:{port}"
+        return Plain("other", f"plain:{scheme}://{netloc}{path}{'?' + query if query else ''}")

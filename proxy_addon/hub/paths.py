@@ -1,0 +1,81 @@
+"""The strict grammar of hub paths and the normal form of their queries.
+
+A path that two readers could understand differently is refused: dot segments, empty segments, encoded slashes outside
+the two places where the hubs themselves send them (a revision, the path of a resolve-cache URL), backslashes, NUL and
+control characters, an escaped escape of any of these, text that is not UTF-8. `Ambiguous` carries the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+LONGEST = 1024  # bytes, decoded
+
+_HIDDEN = re.compile(r"%(?:25)+(?:2[ef]|5c|0[0-9a-f]|1[0-9a-f])", re.I)
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
+_BROKEN = re.compile(r"%(?![0-9a-fA-F]{2})")
+_RAW = re.compile(r"[^\x21-\x7e]")
+
+
+class Ambiguous(ValueError):
+    """The path has more than one reading; the text says why."""
+
+
+def segments(raw: str) -> tuple[str, ...]:
+    """Raw segments of an absolute path, still percent-encoded, each checked; a trailing slash is dropped."""
+    if not raw.startswith("/"):
+        raise Ambiguous("the path does not start with '/'")
+    if len(raw) > 4 * LONGEST or _RAW.search(raw) or _BROKEN.search(raw):
+        raise Ambiguous("the path is too long or not percent-encoded as RFC 3986 asks")
+    parts = raw[1:].split("/")
+    if parts and parts[-1] == "":
+        parts.pop()
+    if _HIDDEN.search(raw):
+        raise Ambiguous("the path hides a separator behind a double escape")
+    if any(p == "" for p in parts):
+        raise Ambiguous("the path has an empty segment")
+    for part in parts:
+        plain(part, slashes=True)
+    return tuple(parts)
+
+
+def plain(part: str, *, slashes: bool = False) -> str:
+    """One segment, decoded. `slashes`: an encoded slash may stand in it (a ref, a resolve-cache path)."""
+    try:
+        text = unquote(part, errors="strict") if "%" in part else part
+    except UnicodeDecodeError:
+        raise Ambiguous("the path is not UTF-8") from None
+    if _UNSAFE.search(text):
+        raise Ambiguous("the path holds a control character or a backslash")
+    if len(text) > LONGEST:
+        raise Ambiguous(f"the path is longer than {LONGEST} characters")
+    if not slashes and "/" in text:
+        raise Ambiguous("the path hides a slash")
+    if any(p in ("", ".", "..") for p in text.split("/")):
+        raise Ambiguous("the path has an empty or a dot segment")
+    return text
+
+
+def joined(parts: tuple[str, ...], *, slashes: bool = False) -> str:
+    return "/".join(plain(p, slashes=slashes) for p in parts)
+
+
+def quoted(path: str) -> str:
+    """A decoded path as it goes into a URL."""
+    return quote(path, safe="/")
+
+
+def quoted_rev(rev: str) -> str:
+    return quote(rev, safe="")
+
+
+_BOOLEANS = {"True": "true", "False": "false"}
+
+
+def normal_query(query: str) -> str:
+    """Sorted, with Python's booleans in lower case: httpx, requests and Rust clients then ask for the same thing."""
+    if not query:
+        return ""
+    pairs = [(k, _BOOLEANS.get(v, v)) for k, v in parse_qsl(query, keep_blank_values=True)]
+    return urlencode(sorted(pairs))

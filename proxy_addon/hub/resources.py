@@ -1,0 +1,143 @@
+"""What a request is about: one tagged value per resource kind.
+
+A resource carries its *cache key* and what decides its freshness, and nothing of the request that asked for it, so
+that signed queries, casing of booleans and the spelling of a URL end here. Kinds and keys are stable: the key is on
+disk, the kind is a metric label and a log field.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+
+
+class Kind(StrEnum):
+    FILE = "file"
+    BLOB = "blob"
+    API = "api"
+    XORB = "xorb"
+    SECRET = "secret"
+    GIT = "git"
+    UPLOAD = "upload"
+    TELEMETRY = "telemetry"
+    PLAIN = "plain"
+    MALFORMED = "malformed"
+
+
+HUBS = ("huggingface", "modelscope", "other", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    hub: str
+    type: str  # models | datasets | spaces | kernels | buckets
+    id: str  # "org/name", or "name" for the hub's oldest repos
+
+    @property
+    def key(self) -> str:
+        return f"{self.hub}/{self.type}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of a repo at a revision: what `/resolve` gives."""
+
+    repo: Repo
+    rev: str  # a 40-hex commit, or a branch, tag or ref
+    path: str  # decoded, "/" between segments
+    kind = Kind.FILE
+
+    @property
+    def hub(self) -> str:
+        return self.repo.hub
+
+    @property
+    def pinned(self) -> bool:
+        """At a commit: the bytes can never change."""
+        return COMMIT.match(self.rev) is not None
+
+    @property
+    def key(self) -> str:
+        return f"file:{self.repo.key}@{self.rev}/{self.path}"
+
+    @property
+    def ref_key(self) -> str:
+        """Where the commit that `rev` names is kept; one for all files of the repo."""
+        return f"ref:{self.repo.key}@{self.rev}"
+
+    def at(self, commit: str) -> File:
+        return File(self.repo, commit, self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes named by a digest in the path of a signed URL (CDN, bridge, LFS)."""
+
+    hub: str
+    digest: str  # "sha256:<64 hex>" or "xet:<64 hex>"
+    kind = Kind.BLOB
+
+    @property
+    def key(self) -> str:
+        return f"link:{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A small body to be had whole: API answers, listings, raw text."""
+
+    hub: str
+    key: str
+    repo: Repo | None
+    what: str  # info | tree | refs | commits | paths-info | raw | list | static
+    pinned: bool = False  # addressed by a commit
+    edit: bool = False  # JSON that may name Xet hashes
+    kind = Kind.API
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Per-user or short-lived answers: relayed, never stored (tokens, whoami, reconstructions)."""
+
+    hub: str
+    kind: Kind = Kind.SECRET
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Answered here: nobody waits for a counter."""
+
+    hub: str
+    kind = Kind.TELEMETRY
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Relayed by the edge, body and all: git, uploads, whatever writes. `repo` is what a success invalidates."""
+
+    hub: str
+    kind: Kind
+    repo: Repo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """Everything else: RFC 9111 as a shared cache. `strict`: a hub's own host, where any credential forbids storing."""
+
+    hub: str
+    key: str
+    strict: bool = False
+    kind = Kind.PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    reason: str
+    hub: str = "-"
+    kind = Kind.MALFORMED
+
+
+type Resource = File | Blob | Document | Secret | Telemetry | Passed | Plain | Malformed
