@@ -1,0 +1,69 @@
+"""What a cache directory looks like from outside, and whether it is one that this program may touch.
+
+    FORMAT     the version of everything below; written first, once
+    index/     stored responses, manifests, digests, small blobs
+    pieces/    blobs in pieces
+
+A directory of another format, older or newer, is refused as it is: a downgrade must not cost a team its cache.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from ..core.errors import ConfigError
+from .contract import PIECE, UNIT
+
+FORMAT = 1
+LEAST = 8 * PIECE  # bytes: below it, nothing much could be kept
+
+
+def prepare(root: Path, size: int) -> None:
+    """Make `root` ready, or raise ConfigError (what is wrong, and what to do) and leave it alone."""
+    if size < LEAST:
+        raise ConfigError(f"cache.size: {size} bytes is too little; give at least {LEAST // 2**20}MB")
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _claim(root)
+        _probe(root)
+        free = shutil.disk_usage(root).free
+    except OSError as error:
+        raise ConfigError(f"cache.dir: {root} cannot be written ({error.strerror}); name another directory") from error
+    if free < LEAST and not any(root.glob("pieces/??")):
+        raise ConfigError(f"cache.dir: {root} has {free // 2**20} MB free; make room, or name another directory")
+
+
+def _claim(root: Path) -> None:
+    mark, ours = root / "FORMAT", {"hubgate": FORMAT, "piece": PIECE, "unit": UNIT}
+    try:
+        found = json.loads(mark.read_bytes())
+    except FileNotFoundError:
+        found = None
+    except ValueError:
+        found = {"hubgate": "unreadable"}
+    if found is None and not any((root / name / "cache.db").exists() for name in ("index", "pieces")):
+        _write(mark, json.dumps(ours).encode())
+    elif found != ours:
+        version = found.get("hubgate", "?") if isinstance(found, dict) else "none"
+        raise ConfigError(
+            f"cache.dir: {root} has format {version}, this program writes format {FORMAT} and left it untouched; "
+            "name another directory, or remove this one"
+        )
+
+
+def _write(path: Path, text: bytes) -> None:
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    with aside.open("wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+
+
+def _probe(root: Path) -> None:
+    probe = root / f"probe.{os.getpid()}"
+    probe.write_bytes(b"")
+    probe.unlink()

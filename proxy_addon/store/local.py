@@ -1,0 +1,138 @@
+"""The store on a local disk: what is made of what, and what goes on beside the requests.
+
+Once a second it is asked whether another process has changed the index (what memory holds of it is then looked up
+again) or replaced a database; once a minute access times are written; once after the start, leftovers are swept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..core.errors import ConfigError
+from .blobs import DiskBlobs, Pins
+from .index import Index
+from .lanes import Lanes
+from .layout import prepare
+from .memory import Memory
+from .pieces import Pieces
+from .responses import DiskResponses
+from .room import Room
+from .seen import Seen
+from .sweep import GRACE, UNFINISHED, sweep
+
+log = logging.getLogger(__name__)
+LOOK_AROUND = 1.0  # seconds
+ROUNDS_TO_FLUSH = 60
+
+
+class DiskStore:
+    """`size` and `memory` in bytes; `directory` is made when it is not there."""
+
+    def __init__(self, directory: Path, size: int, memory: int, *, clock: Callable[[], float] = time.time) -> None:
+        self._directory, self._size = directory, size
+        self._index, self._pieces = Index(directory / "index", clock), Pieces(directory / "pieces", clock)
+        self._pins = Pins()
+        self._seen = Seen(self._index, self._pieces, clock)
+        self._room = Room(self._index, self._pieces, size, self._pins.__contains__, self._seen.flush)
+        self._lanes = Lanes(self._index, self._pieces)
+        self._memory = Memory(memory)
+        self._token = (0, 0)
+        self._opened = self._closed = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self.responses = DiskResponses(self._index, self._room, self._lanes, self._memory, self._seen)
+        self.blobs = DiskBlobs(self._index, self._pieces, self._room, self._lanes, self._memory, self._seen, self._pins)
+
+    async def open(self) -> None:
+        """Raises ConfigError when the directory is not usable, and then has not touched it."""
+        try:
+            await self._lanes.write(self._start)
+        except BaseException:
+            await self.close()
+            raise
+        self.first_sweep = asyncio.create_task(self._sweep_once())
+        self._tasks = [self.first_sweep, asyncio.create_task(self._look_around())]
+
+    async def close(self) -> None:
+        """Waits for writes under way. Readers are to be closed before."""
+        if self._closed:
+            return
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._opened:
+            with contextlib.suppress(OSError):
+                await self._lanes.write(self._seen.flush)
+        await asyncio.to_thread(self._lanes.close)
+
+    async def stats(self) -> dict[str, int]:
+        """Also: `damaged`, pieces found so since the start."""
+        return await self._lanes.read(self._stats)
+
+    async def sweep(self, grace: float = GRACE, unfinished: float = UNFINISHED) -> int:
+        """Collect leftovers older than these (seconds), a bit at a time; how many there were."""
+        steps, found = sweep(self._index, self._pieces, self._pins.__contains__, grace, unfinished), 0
+        while (step := await self._lanes.read(next, steps, None)) is not None:
+            found += step
+        return found
+
+    async def refresh(self) -> None:
+        """See now what other processes have written; happens by itself within a second."""
+        token, self._pins.kept = await self._lanes.write(self._current)
+        if token != self._token:
+            self._token = token
+            self._memory.age()
+
+    def _start(self) -> None:
+        prepare(self._directory, self._size)
+        try:
+            self._index.open()
+            self._pieces.open()
+            self._token, self._pins.kept = self._current()
+        except OSError as error:
+            raise ConfigError(f"cache.dir: {self._directory} does not work as a cache: {error}") from error
+        self._opened = True
+
+    def _current(self) -> tuple[tuple[int, int], frozenset[str]]:
+        self._index.follow()
+        self._pieces.follow()
+        return self._index.token(), self._index.pins()
+
+    def _stats(self) -> dict[str, int]:
+        responses, blobs = self._index.counts()
+        return {
+            "bytes": self._room.used(),
+            "limit": self._size,
+            "responses": responses,
+            "blobs": blobs,
+            "pieces": self._pieces.rows.total()[0],
+            "evicted": self._room.evicted,
+            "memory_bytes": self._memory.used,
+            "damaged": self.blobs.pieces.bad,
+        }
+
+    async def _look_around(self) -> None:
+        rounds = 0
+        while True:
+            await asyncio.sleep(LOOK_AROUND)
+            rounds += 1
+            try:
+                await self.refresh()
+                if rounds % ROUNDS_TO_FLUSH == 0:
+                    await self._lanes.write(self._seen.flush)
+                    await self._lanes.write(self._index.tidy)
+            except OSError as error:
+                log.warning("cache directory %s: %s", self._directory, error)
+
+    async def _sweep_once(self) -> None:
+        try:
+            found = await self.sweep()
+            if found:
+                log.info("swept %d leftovers of an earlier run", found)
+        except OSError as error:
+            log.warning("leftovers not swept: %s", error)

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from proxy_addon.store.contract import PIECE, UNIT, Manifest, PieceMissing
+
+from ..contracts.samples import content, fill, read_all
+from .conftest import Opener
+
+SIZE = 3 * PIECE + UNIT + 77
+
+
+def files(root: Path) -> list[Path]:
+    return sorted(root.glob("pieces/*/*/*.val"))
+
+
+def piece_file(root: Path, data: bytes) -> Path:
+    """The file that holds just these bytes."""
+    (found,) = (path for path in files(root) if path.read_bytes() == data)
+    return found
+
+
+def spoil(path: Path, at: int, byte: bytes = b"\0") -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        old = file.read(1)
+        file.seek(at)
+        file.write(bytes([old[0] ^ 0xFF]) if byte == b"\0" else byte)
+
+
+def forget_page_cache(root: Path) -> None:
+    """Make the next read wait for the disk, where the file system lets us."""
+    for path in files(root):
+        fd = os.open(path, os.O_RDONLY)
+        os.fsync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(fd)
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("warm", [True, False])
+async def test_any_order_of_reads_gives_the_bytes(opened: Opener, root: Path, warm: bool) -> None:
+    store = await opened()
+    data = content("b", SIZE)
+    manifest = await fill(store.blobs, "b", data)
+    if not warm:
+        forget_page_cache(root)
+    reader, rnd = store.blobs.reader(manifest), random.Random(5)
+    for _ in range(60):
+        start = rnd.randrange(SIZE)
+        end = rnd.randint(start + 1, min(SIZE, start + rnd.choice([10, UNIT, 2 * PIECE])))
+        at = start
+        while at < end and rnd.random() < 0.9:
+            part = await reader.read(at, end)
+            assert bytes(part) == data[at : at + len(part)]
+            at += len(part)
+    reader.close()
+
+
+async def test_readers_use_two_descriptors_and_give_them_back(opened: Opener) -> None:
+    store = await opened()
+    data = content("b", SIZE)
+    manifest = await fill(store.blobs, "b", data)
+    await asyncio.gather(*(read_all(store.blobs, manifest) for _ in range(8)))
+    before = open_files()
+    readers = [store.blobs.reader(manifest) for _ in range(10)]
+    at = 0
+    while at < SIZE:
+        parts = [await reader.read(at, SIZE) for reader in readers]
+        assert {bytes(part) for part in parts} == {data[at : at + len(parts[0])]}
+        at += len(parts[0])
+        assert open_files() <= before + 2 * len(readers)
+    for reader in readers:
+        reader.close()
+    await store.stats()
+    assert open_files() == before
+
+
+async def test_a_reader_cancelled_or_closed_at_any_point_leaks_and_spoils_nothing(opened: Opener, root: Path) -> None:
+    store = await opened()
+    data = content("b", SIZE)
+    manifest = await fill(store.blobs, "b", data)
+    await asyncio.gather(*(read_all(store.blobs, manifest) for _ in range(8)))
+    before, rnd = open_files(), random.Random(7)
+    for round_ in range(40):
+        forget_page_cache(root)
+        reader = store.blobs.reader(manifest)
+        start = rnd.randrange(SIZE - 1)
+        task = asyncio.ensure_future(reader.read(start, SIZE))
+        for _ in range(rnd.randrange(4)):
+            await asyncio.sleep(0)
+        if round_ % 2:
+            task.cancel()
+        else:
+            reader.close()
+        await asyncio.gather(task, return_exceptions=True)
+        if round_ % 4 == 1:
+            part = await reader.read(start, SIZE)
+            assert bytes(part) == data[start : start + len(part)]
+        reader.close()
+    assert await read_all(store.blobs, manifest) == data
+    await store.close()
+    assert open_files() <= before
+    assert not store.blobs._pins.counted
+
+
+@pytest.mark.parametrize("warm", [True, False])
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "gone", "longer name"])
+async def test_a_damaged_piece_is_dropped_and_can_be_written_again(
+    opened: Opener, root: Path, damage: str, warm: bool
+) -> None:
+    store = await opened()
+    data = content("b", SIZE)
+    manifest = await fill(store.blobs, "b", data)
+    path = piece_file(root, data[PIECE : 2 * PIECE])
+    match damage:
+        case "flip":
+            spoil(path, 3 * UNIT + 5)
+        case "cut":
+            os.truncate(path, 3 * UNIT + 5)
+        case "empty":
+            os.truncate(path, 0)
+        case "gone":
+            path.unlink()
+        case "longer name":
+            path.rename(path.with_name("x" + path.name))
+    if not warm:
+        forget_page_cache(root)
+    with pytest.raises(PieceMissing) as missing:
+        await read_all(store.blobs, manifest)
+    assert missing.value.index == 1
+    assert await store.blobs.present("b") == {0, 2, 3}
+    await store.blobs.write_piece("b", 1, data[PIECE : 2 * PIECE])
+    assert await read_all(store.blobs, manifest) == data
+    assert (await store.stats())["damaged"] == (damage in ("flip", "cut", "empty"))
+
+
+async def test_fifty_readers_of_a_damaged_piece_cause_one_repair(opened: Opener, root: Path) -> None:
+    store = await opened()
+    data = content("b", 2 * PIECE)
+    manifest = await fill(store.blobs, "b", data)
+    spoil(piece_file(root, data[PIECE:]), 17)
+    repairs: list[asyncio.Task[None]] = []
+
+    async def served() -> bytes:
+        reader, out = store.blobs.reader(manifest), bytearray()
+        while len(out) < manifest.size:
+            try:
+                out += await reader.read(len(out), manifest.size)
+            except PieceMissing as missing:
+                if missing.index not in await store.blobs.present("b"):
+                    if not repairs:
+                        repairs.append(asyncio.ensure_future(store.blobs.write_piece("b", 1, data[PIECE:])))
+                    await repairs[0]
+        reader.close()
+        return bytes(out)
+
+    assert set(await asyncio.gather(*(served() for _ in range(50)))) == {data}
+    stats = await store.stats()
+    assert (stats["damaged"], len(repairs)) == (1, 1)
+
+
+async def test_a_small_damaged_blob_is_dropped_too(opened: Opener) -> None:
+    store = await opened()
+    manifest = await fill(store.blobs, "b", b"hello")
+    with store._index.rows.change() as change:
+        change.set("b:b", b"jello", "B")
+    with pytest.raises(PieceMissing):
+        await read_all(store.blobs, manifest)
+    assert await store.blobs.present("b") == set()
+    await store.blobs.write_piece("b", 0, b"hello")
+    assert await read_all(store.blobs, manifest) == b"hello"
+
+
+async def test_a_sealed_blob_that_lost_digests_is_forgotten(opened: Opener) -> None:
+    store = await opened()
+    manifest = await fill(store.blobs, "b", content("b", PIECE))
+    with store._index.rows.change() as change:
+        change.delete("tag = 'U'", ())
+    with pytest.raises(PieceMissing):
+        await read_all(store.blobs, manifest)
+    with pytest.raises(OSError):
+        await store.blobs.write_piece("b", 0, content("b", PIECE))
+    await store.refresh()
+    assert (await store.stats())["blobs"] == 0
+
+
+async def test_a_follower_reads_behind_the_writer(opened: Opener) -> None:
+    store = await opened()
+    data = content("b", SIZE)
+    manifest = await store.blobs.create(Manifest("b", SIZE))
+    written = asyncio.Condition()
+
+    async def follow() -> bytes:
+        reader, out = store.blobs.reader(manifest), bytearray()
+        while len(out) < SIZE:
+            async with written:
+                while len(out) // PIECE not in landed:
+                    await written.wait()
+            out += await reader.read(len(out), SIZE)
+        reader.close()
+        return bytes(out)
+
+    landed: set[int] = set()
+    followers = [asyncio.ensure_future(follow()) for _ in range(3)]
+    for index in (1, 0, 3, 2):
+        await store.blobs.write_piece("b", index, data[index * PIECE : (index + 1) * PIECE])
+        async with written:
+            landed.add(index)
+            written.notify_all()
+    assert set(await asyncio.gather(*followers)) == {data}
+
+
+async def test_a_drop_does_not_disturb_what_is_open(opened: Opener) -> None:
+    store = await opened()
+    data = content("b", PIECE)
+    manifest = await fill(store.blobs, "b", data)
+    reader = store.blobs.reader(manifest)
+    out = bytearray(await reader.read(0, PIECE))
+    await store.blobs.drop("b")
+    while len(out) < PIECE:
+        out += await reader.read(len(out), PIECE)
+    reader.close()
+    assert bytes(out) == data
+
+
+async def test_small_sealed_blobs_are_in_memory_once_read(opened: Opener) -> None:
+    store = await opened()
+    for name, size, kept in [("s", 100, True), ("m", 64 * 1024, True), ("l", 64 * 1024 + 1, False)]:
+        manifest = await fill(store.blobs, name, content(name, size))
+        assert store.blobs.peek(name) is None
+        await read_all(store.blobs, manifest, size // 2)
+        assert (store.blobs.peek(name) == content(name, size)) is kept
+        assert await read_all(store.blobs, manifest, 1) == content(name, size)[1:]
+    partial = await fill(store.blobs, "p", b"partial", seal=False)
+    assert await read_all(store.blobs, partial) == b"partial"
+    assert store.blobs.peek("p") is None
+
+
+async def test_verify_names_and_drops_what_is_damaged(opened: Opener, root: Path) -> None:
+    store = await opened()
+    data = content("b", SIZE)
+    await fill(store.blobs, "b", data)
+    await fill(store.blobs, "s", b"small")
+    assert await store.blobs.verify("b") == await store.blobs.verify("s") == await store.blobs.verify("unknown") == []
+    spoil(piece_file(root, data[2 * PIECE : 3 * PIECE]), UNIT)
+    assert await store.blobs.verify("b") == [2]
+    assert await store.blobs.present("b") == {0, 1, 3}
