@@ -1,0 +1,121 @@
+"""The aiohttp application behind `admin.listen`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Protocol
+
+from aiohttp import web
+
+from .page import index
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Degraded means: clients are served, but less well than they should be; each reason is one sentence."""
+
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not self.reasons
+
+
+class Certificates(Protocol):
+    @property
+    def expires(self) -> datetime: ...
+    def public_pem(self) -> bytes: ...
+    def fingerprint(self) -> str: ...
+
+
+class Numbers(Protocol):
+    def totals(self) -> dict[str, int]: ...
+    async def text(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    host: str
+    port: int  # the one that was chosen, if 0 was asked for
+    runner: web.AppRunner
+
+    async def close(self) -> None:
+        await self.runner.cleanup()
+
+
+def create_app(
+    health: Callable[[], Health],
+    ca: Certificates,
+    metrics: Numbers,
+    clients: Sequence[IPv4Network | IPv6Network] = (),
+) -> web.Application:
+    """`clients`, when given, are the only networks that are answered."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        now = health()
+        body = {"status": "ok" if now.ok else "degraded", "reasons": list(now.reasons)}
+        return web.json_response(body, status=200 if now.ok else 503)
+
+    async def ca_pem(_: web.Request) -> web.Response:
+        name = {"Content-Disposition": 'attachment; filename="hubgate-ca.pem"'}
+        return web.Response(body=ca.public_pem(), content_type="application/x-pem-file", headers=name)
+
+    async def exposition(_: web.Request) -> web.Response:
+        plain = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=await metrics.text(), headers=plain)
+
+    async def home(_: web.Request) -> web.Response:
+        page = index(health().reasons, metrics.totals(), ca.fingerprint(), ca.expires)
+        return web.Response(text=page, content_type="text/html")
+
+    @web.middleware
+    async def guard(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if clients and not _admitted(request.remote, clients):
+            return web.Response(status=403, text="this address is not in `clients`\n")
+        return await handler(request)
+
+    async def headers(_: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(_HEADERS)
+
+    app = web.Application(middlewares=[guard])
+    app.on_response_prepare.append(headers)
+    app.add_routes(
+        [
+            web.get("/", home),
+            web.get("/healthz", healthz),
+            web.get("/ca.pem", ca_pem),
+            web.get("/metrics", exposition),
+        ]
+    )
+    return app
+
+
+async def start(app: web.Application, host: str, port: int) -> Listening:
+    """Serve until `close`. Raises OSError when the address cannot be had."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    return Listening(host, runner.addresses[0][1], runner)
+
+
+def _admitted(remote: str | None, clients: Sequence[IPv4Network | IPv6Network]) -> bool:
+    if remote is None:
+        return False
+    address = ip_address(remote.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in network for network in clients)

@@ -1,0 +1,44 @@
+"""The index page: enough to see that it works, and where the rest is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from html import escape
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>hubgate</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 40rem; margin: 2rem auto; padding: 0 1rem }}
+th {{ text-align: left; font-weight: normal; padding-right: 2rem }} td {{ text-align: right }} code {{ font-size: 80% }}
+</style>
+<h1>hubgate is {state}</h1>
+{reasons}
+<table>
+{rows}
+</table>
+<p>CA, until {expires:%Y-%m-%d}, SHA-256:<br><code>{fingerprint}</code></p>
+<p><a href="ca.pem">CA certificate</a> &middot; <a href="metrics">metrics</a> &middot; <a href="healthz">health</a></p>
+</html>
+"""
+
+
+def index(reasons: Sequence[str], totals: Mapping[str, int], fingerprint: str, expires: datetime) -> str:
+    return _PAGE.format(
+        state="degraded" if reasons else "working",
+        reasons="\n".join(f"<p>{escape(reason)}</p>" for reason in reasons),
+        rows="\n".join(
+            f"<tr><th>{escape(name.replace('_', ' '))}<td>{_amount(name, n)}</tr>" for name, n in totals.items()
+        ),
+        expires=expires,
+        fingerprint=escape(fingerprint),
+    )
+
+
+def _amount(name: str, count: int) -> str:
+    if not name.endswith("bytes"):
+        return f"{count:,}"
+    size, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while size >= 1000 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{size:,.0f} {units[0]}" if units[0] == "B" else f"{size:,.1f} {units[0]}"

@@ -1,0 +1,57 @@
+"""The certificates that the proxy shows to clients: one for all usual names, others minted as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+MINTED = 256  # SNI comes from the client: what it can make us keep is bounded
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Leaf:
+    """Lives in memory only; `eq` is identity, so that a TLS context can be cached by it."""
+
+    key: EllipticCurvePrivateKey
+    certificate: x509.Certificate
+    issuer: x509.Certificate
+
+    @property
+    def chain_pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM) + self.issuer.public_bytes(Encoding.PEM)
+
+    @property
+    def key_pem(self) -> bytes:
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+class Leaves:
+    """`choose` gives a leaf for a server name; what the CA may not name gets the usual leaf, which will not match."""
+
+    def __init__(
+        self, names: tuple[str, ...], domains: frozenset[str], mint: Callable[[tuple[str, ...]], Leaf]
+    ) -> None:
+        self._names, self._domains, self._mint = frozenset(names), domains, mint
+        self._usual = mint(names)
+        self._minted: LRUCache[str, Leaf] = LRUCache(MINTED)
+
+    def choose(self, sni: str | None) -> Leaf:
+        name = (sni or "").lower().rstrip(".")
+        _, _, parent = name.partition(".")
+        if name in self._names or f"*.{parent}" in self._names or not within(name, self._domains):
+            return self._usual
+        found = self._minted.get(name)
+        if found is None:
+            found = self._minted[name] = self._mint((name,))
+        return found
+
+
+def within(name: str, domains: frozenset[str]) -> bool:
+    """Whether `name` is one of `domains` or below one, label by label."""
+    labels = name.split(".")
+    return any(".".join(labels[n:]) in domains for n in range(len(labels)))

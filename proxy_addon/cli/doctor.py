@@ -1,0 +1,111 @@
+"""`hubgate doctor`: is everything in place, seen from this machine? Each check is one line; a failed one exits 1."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from ..ca import public_roots
+from ..config import Settings, probe
+from ..core.errors import ConfigError
+from ..ports import explain_bind, who_listens
+from . import options
+
+_HUBS = {"huggingface": "huggingface.co", "modelscope": "modelscope.cn"}
+_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    ok: bool
+    what: str
+
+
+def doctor(config: options.ConfigFile = None) -> int:
+    """Check configuration, ports, CA and the way to the hubs."""
+    settings = options.settings(config)
+    failed = 0
+    for check in (_paths, _ports, _ca, _environment, _upstream):
+        for finding in _guarded(check, settings):
+            failed += not finding.ok
+            typer.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what}")
+    return 1 if failed else 0
+
+
+def _guarded(check: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
+    try:
+        yield from check(settings)
+    except ConfigError as error:
+        yield from (Finding(False, fault) for fault in error.faults)
+
+
+def _paths(settings: Settings) -> Iterator[Finding]:
+    probe(settings)
+    yield Finding(True, f"cache directory {settings.cache.dir}")
+
+
+def _ports(settings: Settings) -> Iterator[Finding]:
+    for at in filter(None, (*settings.listen, settings.admin.listen)):
+        family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
+        with socket.socket(family) as probe_socket:
+            probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe_socket.bind((at.host, at.port))
+            except OSError as error:
+                owner = who_listens(at.host, at.port) or ""
+                if "hubgate" in owner:
+                    yield Finding(True, f"{at}: hubgate is running, {owner}")
+                else:
+                    yield Finding(False, explain_bind(error, at.host, at.port))
+            else:
+                yield Finding(True, f"{at} is free")
+
+
+def _ca(settings: Settings) -> Iterator[Finding]:
+    authority = options.authority(settings)
+    yield Finding(True, f"CA until {authority.expires:%Y-%m-%d}, SHA-256 {authority.fingerprint()}")
+
+
+def _environment(settings: Settings) -> Iterator[Finding]:
+    """Would a client started from this very shell use the proxy, and trust it?"""
+    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
+    yield Finding(bool(proxy), f"HTTPS_PROXY is {proxy}" if proxy else 'no HTTPS_PROXY here; eval "$(hubgate env)"')
+    named = os.environ.get("SSL_CERT_FILE")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cafile=named) if named else context.load_default_certs()
+    except OSError as error:
+        yield Finding(False, f"SSL_CERT_FILE {named}: {error}")
+        return
+    ours = ssl.PEM_cert_to_DER_cert(options.authority(settings).public_pem().decode())
+    trusted = ours in context.get_ca_certs(binary_form=True)
+    yield Finding(trusted, "Python trusts the CA" if trusted else 'Python does not trust the CA; eval "$(hubgate env)"')
+
+
+def _upstream(settings: Settings) -> Iterator[Finding]:
+    if settings.upstream.proxy:
+        yield Finding(True, "upstream goes through upstream.proxy; not tried")
+        return
+    ca_file = settings.upstream.ca_file
+    roots = public_roots([ca_file.read_bytes()] if ca_file and Path(ca_file).exists() else ())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=roots.decode("ascii", "ignore"))
+    for hub, name in _HUBS.items():
+        if not getattr(settings.hubs, hub).enabled:
+            continue
+        target = settings.upstream.connect_to.lookup(name, 443) or (name, 443)
+        via = "" if target == (name, 443) else f" at {target[0]}:{target[1]}"
+        try:
+            with (
+                socket.create_connection(target, _TIMEOUT) as raw,
+                context.wrap_socket(raw, server_hostname=name) as peer,
+            ):
+                yield Finding(True, f"{name}{via}: {peer.version()}")
+        except OSError as error:
+            yield Finding(False, f"{name}{via}: {error}; look at upstream.proxy, upstream.ca_file and the firewall")

@@ -1,0 +1,54 @@
+"""`hubgate env`: the variables that send a client through the proxy."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated
+
+import typer
+
+from ..config import Listen, Settings
+from ..core.errors import ConfigError
+from . import options
+from .exports import Format, render
+
+_NOTES = {
+    Format.GITHUB: 'append this to "$GITHUB_ENV"; wget and aria2 need --ca-certificate=FILE as well',
+    Format.DOCKERFILE: "inside a container 127.0.0.1 is the container; name the proxy with --proxy-url if need be",
+}
+
+
+def env(
+    config: options.ConfigFile = None,
+    format: Annotated[Format, typer.Option("--format", "-f", help="For whom to write.")] = Format.SHELL,
+    listen: options.ListenAt = None,
+    proxy_url: Annotated[
+        str | None, typer.Option("--proxy-url", help="The proxy as clients reach it, e.g. http://cache.lan:8080.")
+    ] = None,
+    bundle: Annotated[
+        str | None, typer.Option("--bundle", help="Where the CA bundle lies on the client, if not on this machine.")
+    ] = None,
+) -> None:
+    """Print the variables that clients need; writes the CA bundle that they name.
+
+    In a shell: eval "$(hubgate env)"
+    """
+    settings = options.settings(config, listen)
+    proxy = proxy_url.rstrip("/") if proxy_url else url_of(settings, settings.listen[0])
+    file = options.bundle(settings, options.authority(settings))
+    try:
+        text = render(format, proxy, bundle or str(file))
+    except ValueError as error:
+        raise ConfigError(f"--proxy-url or --bundle: {error}; remove it") from None
+    if note := _NOTES.get(format):
+        typer.echo(f"# {note}", err=True)
+    typer.echo(text, nl=False)
+
+
+def url_of(settings: Settings, at: Listen) -> str:
+    """The address for a client on this machine; every-address listeners are reached by loopback."""
+    if at.port == 0:
+        raise ConfigError(settings.fault("listen", "the port is chosen at start; say it with --proxy-url"))
+    address = ip_address(at.host)
+    host = {4: "127.0.0.1", 6: "::1"}[address.version] if address.is_unspecified else at.host
+    return f"http://{Listen(host, at.port)}"

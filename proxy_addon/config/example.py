@@ -1,0 +1,34 @@
+"""The whole configuration with its defaults, as the README shows it."""
+
+EXAMPLE = """\
+listen: 127.0.0.1:8080            # where clients connect; several may be given as a list
+clients: [127.0.0.0/8, "::1/128"] # who may connect; must be written out when `listen` is not this machine alone
+admin: {listen: 127.0.0.1:8081}   # /healthz, /metrics, /ca.pem; null switches it off
+ca: {dir: ~/.config/hubgate/ca}   # the CA that this proxy makes for itself, and the bundle for clients
+cache:
+  dir: ~/.cache/hubgate
+  size: 200GB                     # bytes on disk
+  memory: 256MB                   # stored responses and small bodies kept in memory
+freshness:                        # how long before the hub is asked again
+  ref: 5m                         # a branch or tag -> commit
+  api: 60s                        # repo info, listings
+  not_found: 30s                  # a 404 for a path at a commit
+  stale_if_error: 7d              # how long past that a stored response may stand in for a hub that fails
+rules: [rules/]                   # rule files; relative paths start at this file
+upstream:
+  connect_to: {}                  # "host:port", "*:port" or "*:*" -> "host:port"; TLS name and Host stay
+  ca_file: null                   # extra roots for upstream TLS
+  proxy: null                     # a corporate proxy to go through, http://host:port
+  connections_per_file: 8         # parallel ranges for one large file
+  max_connections: 64             # for all fills together
+  bandwidth: null                 # for all fills together, e.g. 400Mbps or 50MB/s
+  connect_timeout: 10s
+  stall_timeout: 30s              # no byte for so long: that connection is given up
+hubs:
+  huggingface: {enabled: true, mirrors: [], xet: auto}   # mirrors: base URLs tried first; xet: auto | bridge | native
+  modelscope: {enabled: true, mirrors: []}
+  others: []                      # further hosts cached by plain RFC 9111: name, name:port or "*.domain"
+tunnel: public                    # hosts that are no hub: public (relay untouched, public addresses only) | deny
+access_log: null                  # one JSON line per request: a path, or "-" for standard output
+drain: 30s                        # after SIGTERM, how long open downloads may take to finish
+"""

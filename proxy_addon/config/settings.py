@@ -1,0 +1,167 @@
+"""The shape of the configuration: every key, its type, its default. Frozen; parsed once.
+
+Seconds for durations, bytes for sizes, bytes a second for rates. Numbers without a unit are taken only from code: text
+goes through `load`, which sets a validation context. What one field cannot tell is checked in `conflicts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StrictBool, ValidationInfo
+from pydantic import model_validator as _model_validator
+
+from . import places, units
+from .example import EXAMPLE
+from .origin import Origin
+
+_HUB_DOMAINS = ("huggingface.co", "hf.co", "modelscope.cn", "modelscope.ai")
+
+
+def _quantity(parse: Callable[[object], float]) -> BeforeValidator:
+    def read(value: object, info: ValidationInfo) -> object:
+        made_in_code = info.context is None and isinstance(value, int | float) and not isinstance(value, bool)
+        return value if made_in_code else parse(value)
+
+    return BeforeValidator(read)
+
+
+def _path(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError(f"{value!r} is not a path; write one, such as ~/.cache/hubgate")
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{str(value)!r} names no home directory that is known; write the path from /") from None
+    return info.context["base"] / path if info.context else path
+
+
+def _log_path(value: object, info: ValidationInfo) -> object:
+    return Path("-") if value == "-" else _path(value, info)
+
+
+def _one_or_more(value: object) -> object:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+type Seconds = Annotated[float, _quantity(units.duration), Field(ge=0, le=10 * 365 * 86400)]
+type Timeout = Annotated[float, _quantity(units.duration), Field(gt=0, le=86400)]
+type Bytes = Annotated[int, _quantity(units.size)]
+type Rate = Annotated[float, _quantity(units.rate), Field(ge=1000)]
+type FilePath = Annotated[Path, BeforeValidator(_path)]
+type Address = Annotated[places.Listen, BeforeValidator(places.listen)]
+type Net = Annotated[IPv4Network | IPv6Network, BeforeValidator(places.network)]
+type Other = Annotated[places.OtherHost, BeforeValidator(places.other_host)]
+type Mirror = Annotated[str, BeforeValidator(places.mirror)]
+
+
+class Section(BaseModel):
+    """A mapping of known keys; one with nothing under it (`cache:`) means its defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=False)
+
+    @_model_validator(mode="before")
+    @classmethod
+    def _empty(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+
+class Admin(Section):
+    listen: Address | None = places.Listen("127.0.0.1", 8081)
+
+
+class Ca(Section):
+    dir: FilePath = Field(default_factory=lambda: Path("~/.config/hubgate/ca").expanduser())
+
+
+class Cache(Section):
+    dir: FilePath = Field(default_factory=lambda: Path("~/.cache/hubgate").expanduser())
+    size: Annotated[Bytes, Field(ge=16_000_000)] = 200_000_000_000
+    memory: Annotated[Bytes, Field(ge=0)] = 256_000_000
+
+
+class Freshness(Section):
+    ref: Seconds = 300.0
+    api: Seconds = 60.0
+    not_found: Seconds = 30.0
+    stale_if_error: Seconds = 604800.0
+
+
+class Upstream(Section):
+    connect_to: Annotated[places.ConnectTo, BeforeValidator(places.connect_to)] = places.ConnectTo()
+    ca_file: FilePath | None = None
+    proxy: Annotated[str, BeforeValidator(places.proxy)] | None = Field(default=None, repr=False)
+    connections_per_file: Annotated[int, Field(strict=True, ge=1, le=64)] = 8
+    max_connections: Annotated[int, Field(strict=True, ge=1, le=4096)] = 64
+    bandwidth: Rate | None = None
+    connect_timeout: Timeout = 10.0
+    stall_timeout: Timeout = 30.0
+
+
+class HuggingFace(Section):
+    enabled: StrictBool = True
+    mirrors: tuple[Mirror, ...] = ()
+    xet: Literal["auto", "bridge", "native"] = "auto"
+
+
+class ModelScope(Section):
+    enabled: StrictBool = True
+    mirrors: tuple[Mirror, ...] = ()
+
+
+class Hubs(Section):
+    huggingface: HuggingFace = HuggingFace()
+    modelscope: ModelScope = ModelScope()
+    others: tuple[Other, ...] = ()
+
+
+class Settings(Section):
+    listen: Annotated[tuple[Address, ...], BeforeValidator(_one_or_more), Field(min_length=1)] = (
+        places.Listen("127.0.0.1", 8080),
+    )
+    clients: tuple[Net, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    admin: Admin = Admin()
+    ca: Ca = Field(default_factory=Ca)
+    cache: Cache = Field(default_factory=Cache)
+    freshness: Freshness = Freshness()
+    rules: tuple[FilePath, ...] = (Path("rules"),)
+    upstream: Upstream = Upstream()
+    hubs: Hubs = Hubs()
+    tunnel: Literal["public", "deny"] = "public"
+    access_log: Annotated[Path, BeforeValidator(_log_path)] | None = None  # Path("-"): standard output
+    drain: Seconds = 30.0
+
+    _origin: Origin = PrivateAttr(default_factory=Origin)
+    hub_domains: ClassVar[tuple[str, ...]] = _HUB_DOMAINS
+
+    @staticmethod
+    def example() -> str:
+        """The documented file, which says just what the defaults are."""
+        return EXAMPLE
+
+    def fault(self, key: str, what: str) -> str:
+        """One line of a ConfigError for a key (`cache.dir`), with the place where the operator wrote it."""
+        return self._origin.fault(key, what)
+
+    def conflicts(self) -> Iterator[str]:
+        """Faults that only two keys together make, one line each."""
+        outward = [f"listen[{n}]" for n, at in enumerate(self.listen) if not at.loopback]
+        if self.admin.listen is not None and not self.admin.listen.loopback:
+            outward.append("admin.listen")
+        if "clients" not in self.model_fields_set:
+            for key in outward:
+                yield self.fault(
+                    key,
+                    "is open to the network, but nothing says who may connect; "
+                    "add `clients: [10.0.0.0/8]` with your own networks, or listen on 127.0.0.1",
+                )
+        taken = [at for at in (*self.listen, self.admin.listen) if at is not None and at.port]
+        for at in {at for at in taken if taken.count(at) > 1}:
+            key = "admin.listen" if at == self.admin.listen else "listen"
+            yield self.fault(key, f"{at} is named twice; give each listener its own port")
+        for n, other in enumerate(self.hubs.others):
+            if any(f".{other.name}".endswith(f".{domain}") for domain in _HUB_DOMAINS):
+                yield self.fault(f"hubs.others[{n}]", f"{other} belongs to a hub that is known already; remove it")
