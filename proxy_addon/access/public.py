@@ -1,0 +1,79 @@
+"""Which repos are public, by proof.
+
+A repo is *public* while a request without any credential has lately succeeded upstream (`PROOF_LASTS`). Only what such
+a request brought is ever shared. The proof is kept with the stored responses, so that it survives a restart and the
+cache works while the hub is down. What refused an anonymous request is remembered for a short while in memory, so that
+each request with a token does not first cost an anonymous one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from cachetools import TTLCache
+
+from ..core.messages import Headers, Request, StoredResponse
+
+PROOF_LASTS = 24 * 3600.0  # seconds
+_REFUSAL_LASTS = 300.0
+_RENEW = 600.0  # a younger proof is not written again
+_CREDENTIALS = ("authorization", "cookie")
+_KEY = os.urandom(32)
+
+
+class Rows(Protocol):
+    def peek(self, key: str) -> Sequence[StoredResponse] | None: ...
+    async def get(self, key: str) -> Sequence[StoredResponse]: ...
+    async def put(self, key: str, variants: Sequence[StoredResponse]) -> None: ...
+
+
+def has_credentials(request: Request) -> bool:
+    return any(name in request.headers for name in _CREDENTIALS)
+
+
+def principal(headers: Headers) -> str:
+    """Who asks, as a name that reveals nothing: an HMAC under a key of this process; empty for nobody."""
+    said = "\0".join(headers.get(name) or "" for name in _CREDENTIALS)
+    return (
+        hmac.new(_KEY, said.encode("latin-1", "replace"), hashlib.sha256).hexdigest()[:16] if said.strip("\0") else ""
+    )
+
+
+class PublicRepos:
+    def __init__(self, rows: Rows, clock: Callable[[], float]) -> None:
+        self._rows, self._clock = rows, clock
+        self._refused: TTLCache[str, bool] = TTLCache(16384, _REFUSAL_LASTS)
+
+    def peek(self, repo: str) -> bool:
+        """Proven, as far as memory knows."""
+        return self._holds(self._rows.peek(_row(repo)) or ())
+
+    async def proven(self, repo: str) -> bool:
+        return self._holds(await self._rows.get(_row(repo)))
+
+    def refused(self, repo: str) -> bool:
+        """An anonymous request was refused a short while ago."""
+        return repo in self._refused
+
+    async def note_success(self, repo: str) -> None:
+        self._refused.pop(repo, None)
+        now = self._clock()
+        rows = await self._rows.get(_row(repo))
+        if not rows or not 0 <= now - rows[0].response_time < _RENEW:
+            row = StoredResponse(200, Headers(), now, now, kind="proof")
+            await self._rows.put(_row(repo), (row,))
+
+    async def note_refusal(self, repo: str) -> None:
+        self._refused[repo] = True
+        await self._rows.put(_row(repo), ())
+
+    def _holds(self, rows: Sequence[StoredResponse]) -> bool:
+        return bool(rows) and abs(self._clock() - rows[0].response_time) < PROOF_LASTS
+
+
+def _row(repo: str) -> str:
+    return f"public:{repo}"

@@ -1,0 +1,69 @@
+"""What every answer is made with, and how long each kind of resource stays fresh."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..access.public import PublicRepos
+from ..core.storing import Terms
+from ..fetch.fills import Fills
+from ..fetch.flights import Flights
+from ..fetch.upstream import Upstream
+from ..hub.classify import Classifier
+from ..hub.huggingface import NATIVE_ABOVE
+from ..store.contract import Store
+
+DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The operator's choices that answers depend on; seconds."""
+
+    ref: float = 300.0
+    api: float = 60.0
+    not_found: float = 30.0
+    stale_if_error: float = 7 * DAY
+    xet: str = "auto"
+    mirrors: tuple[str, ...] = ()
+
+    def keep_xet(self, size: int | None) -> bool:
+        """Whether a file of `size` bytes is left to the client's native Xet."""
+        return self.xet == "native" or (self.xet == "auto" and size is not None and size > NATIVE_ABOVE)
+
+    def file(self, status: int) -> Terms:
+        """A file at a commit: immutable; a 404 or a moved repo is believed for a while."""
+        life = {200: math.inf, 404: self.not_found}.get(status, self.ref)
+        return Terms(lifetime=life, stale_if_error=self.stale_if_error)
+
+    def revision(self) -> Terms:
+        return Terms(lifetime=self.ref, stale_if_error=self.stale_if_error)
+
+    def document(self, *, pinned: bool, what: str) -> Terms:
+        life = DAY if pinned or what == "static" else self.api
+        return Terms(lifetime=life, stale_if_error=self.stale_if_error, methods=frozenset({"GET", "HEAD", "POST"}))
+
+    def plain(self) -> Terms:
+        return Terms(stale_if_error=self.stale_if_error)
+
+
+class Marks(Protocol):
+    """Events that are counted."""
+
+    def integrity_failure(self, hub: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    store: Store
+    upstream: Upstream
+    flights: Flights
+    fills: Fills
+    public: PublicRepos
+    classifier: Classifier
+    clock: Callable[[], float]
+    boundary: Callable[[], str]  # a fresh multipart boundary
+    rules: Rules = field(default_factory=Rules)

@@ -1,0 +1,218 @@
+"""The life of a request.
+
+`handle` is the only place where a request becomes a reply: say what the request is about, and let the answer for that
+kind of resource look up, decide, forward and store. `quick` is the same for what lies in memory, without an await. The
+edge asks `takes` when it has seen a head: what the engine does not take is relayed upstream, body and all.
+
+Nothing here raises into the edge but programming errors; the edge turns those into a 503 and never into a request
+upstream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol, assert_never
+
+from .answer.documents import Documents
+from .answer.files import Files
+from .answer.links import Links
+from .answer.means import Means
+from .answer.plain import Plains
+from .answer.relay import relay
+from .answer.replies import refusal
+from .core.errors import BodyLost
+from .core.invalidation import SAFE
+from .core.messages import Headers, Pass, Reply, Request
+from .core.status import Detail, Fwd, Outcome
+from .hub.resources import (
+    Blob,
+    Document,
+    File,
+    Kind,
+    Malformed,
+    Passed,
+    Plain,
+    Repo,
+    Resource,
+    Secret,
+    Telemetry,
+)
+
+LARGEST_REQUEST = 1024 * 1024  # bytes of a request body that the engine holds
+
+
+class Observer(Protocol):
+    """Told of every finished request: the access log and the metrics."""
+
+    def completed(
+        self,
+        request: Request,
+        status: int,
+        outcome: Outcome,
+        hub: str,
+        kind: str,
+        sent: int,
+        seconds: float,
+        aborted: bool,
+    ) -> None: ...
+
+
+class Engine:
+    def __init__(
+        self,
+        means: Means,
+        *,
+        tunnels: bool,
+        connect_to: Callable[[str, int], tuple[str, int] | None],
+        observer: Observer,
+    ) -> None:
+        self._means, self._tunnels, self._connect_to, self._observer = means, tunnels, connect_to, observer
+        self._files, self._documents = Files(means), Documents(means)
+        self._plains, self._links = Plains(means), Links(means)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- the life of a request --------------------------------------------------------------------------------------
+
+    async def handle(self, request: Request) -> Reply | Pass:
+        resource = self._resource(request)
+        try:
+            reply = await self._answered(request, resource)
+        except BodyLost as lost:
+            reply = refusal(request, 502, f"hubgate: {lost}", Detail.UPSTREAM)
+        return _signed(reply, resource) if isinstance(reply, Reply) else reply
+
+    async def _answered(self, request: Request, resource: Resource) -> Reply | Pass:
+        match resource:
+            case _ if request.scheme == "http" and resource.hub not in ("other", "-"):
+                return _to_https(request)
+            case Malformed(reason):
+                return refusal(request, 400, f"hubgate: {reason}", Detail.MALFORMED)
+            case Telemetry():
+                return Reply(200, Headers((("Content-Length", "0"),)), b"", Outcome(detail=Detail.LOCAL))
+            case File():
+                return await self._files.answer(request, resource)
+            case Document():
+                return await self._documents.answer(request, resource)
+            case Blob():
+                return await self._links.answer(request, resource)
+            case Plain():
+                return await self._plains.answer(request, resource)
+            case Secret(hub, kind):
+                return await relay(self._means, request, hub=hub, kind=kind)
+            case Passed(hub="other") if self._holds(request):
+                return await self._unsafe(request)
+            case Passed(hub, kind):
+                return Pass(hub, kind)
+            case never:
+                assert_never(never)
+
+    def quick(self, request: Request) -> Reply | None:
+        """The reply if nothing but memory is needed for it."""
+        resource = self._resource(request)
+        if request.scheme == "http" and resource.hub != "other":
+            return None
+        match resource:
+            case File():
+                reply = self._files.quickly(request, resource)
+            case Document():
+                reply = self._documents.quickly(request, resource)
+            case Plain():
+                reply = self._plains.quickly(request, resource)
+            case _:
+                return None
+        return None if reply is None else _signed(reply, resource)
+
+    def takes(self, request: Request) -> bool:
+        """Whether `handle` answers; the edge then brings the whole body, at most `LARGEST_REQUEST` bytes."""
+        resource = self._resource(request)
+        return not isinstance(resource, Passed) or (resource.hub == "other" and self._holds(request))
+
+    def _resource(self, request: Request) -> Resource:
+        digest = hashlib.sha256(request.body).hexdigest()[:32] if request.body else ""
+        return self._means.classifier.classify(
+            request.method, request.scheme, request.host, request.port, request.path, request.query, digest
+        )
+
+    def _holds(self, request: Request) -> bool:
+        """A request of ours with a body that is short for certain."""
+        if (
+            self._means.classifier.hub_of(request.host, request.port) != "other"
+            or "transfer-encoding" in request.headers
+        ):
+            return False
+        length = request.headers.get("content-length") or "0"
+        return re.fullmatch(r"[0-9]{1,7}", length) is not None and int(length) <= LARGEST_REQUEST
+
+    async def _unsafe(self, request: Request) -> Reply:
+        reply = await relay(self._means, request, hub="other", kind=Kind.PLAIN, fwd=Fwd.METHOD)
+        if request.method not in SAFE:
+            await self._plains.invalidate(request, reply.status, reply.headers)
+        return reply
+
+    # -- what the edge asks -----------------------------------------------------------------------------------------
+
+    def intercepts(self, host: str, port: int) -> bool:
+        return self._means.classifier.hub_of(host, port) is not None
+
+    def tunnel(self, host: str, port: int) -> str | None:
+        """None if a CONNECT to a host that is not ours may be relayed, else the reason phrase to refuse it with."""
+        if self._tunnels or self.intercepts(host, port):
+            return None
+        return f"Host {host} is not reachable through hubgate (tunnel: deny)"[:120]
+
+    def connect_to(self, host: str, port: int) -> tuple[str, int] | None:
+        return self._connect_to(host, port)
+
+    async def resolve(self, host: str, port: int) -> tuple[str, int]:
+        """A checked address; raises `UpstreamFailed`."""
+        return await self._means.upstream.resolver.checked(host, port)
+
+    def completed(
+        self,
+        request: Request,
+        reply_status: int,
+        outcome: Outcome,
+        hub: str,
+        kind: str,
+        sent: int,
+        seconds: float,
+        aborted: bool,
+    ) -> None:
+        """Called once per request, when it is over."""
+        self._observer.completed(request, reply_status, outcome, hub, kind, sent, seconds, aborted)
+        if request.method not in SAFE and 200 <= reply_status < 400:
+            resource = self._resource(replace(request, body=b""))
+            if isinstance(resource, Passed) and resource.repo is not None:
+                self._soon(self._forget(resource.repo))
+
+    async def _forget(self, repo: Repo) -> None:
+        """An upload went through: what the repo's branches and listings were is no longer so."""
+        for prefix in (f"ref:{repo.key}@", f"api:{repo.key}:", f"raw:{repo.key}@"):
+            await self._means.store.responses.invalidate(prefix)
+
+    def _soon(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settle(self) -> None:
+        """Wait for what was promised in the background."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+
+
+def _signed(reply: Reply, resource: Resource) -> Reply:
+    """Every reply says how it came about (RFC 9211); what caches further up said of themselves stays in front."""
+    reply.headers = Headers((*reply.headers.fields, ("Cache-Status", reply.outcome.header)))
+    reply.hub, reply.kind = resource.hub, resource.kind
+    return reply
+
+
+def _to_https(request: Request) -> Reply:
+    """A hub is never spoken to in the clear."""
+    target = f"https://{request.host}{request.target}"
+    return Reply(308, Headers((("Location", target), ("Content-Length", "0"))), b"", Outcome(detail=Detail.LOCAL))

@@ -1,0 +1,83 @@
+"""Which address a name may lead to.
+
+The proxy connects to globally routable addresses only, and to exactly the address that was checked, so that a name that
+changes its mind between check and connect gains nothing. The operator's `connect_to` is the one exception: it maps a
+name and port to another place, like curl's `--connect-to`, and leaves the TLS name and Host alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from typing import Protocol
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from ..core.errors import UpstreamFailed
+
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # NAT64: an IPv4 address in disguise (RFC 6052)
+
+
+def is_public(address: str) -> bool:
+    """Globally routable, also after an embedded IPv4 address is unwrapped; multicast is not."""
+    ip: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address.split("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip in _TRANSLATED:
+            ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        elif (inner := ip.ipv4_mapped or ip.sixtofour) is not None:
+            ip = inner
+        elif ip.teredo is not None:
+            return False
+    return ip.is_global and not ip.is_multicast
+
+
+def is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+class ConnectTo(Protocol):
+    def lookup(self, host: str, port: int) -> tuple[str, int] | None:
+        """Where to dial instead, or None."""
+        ...
+
+
+class Resolver(AbstractResolver):
+    """For aiohttp: names to checked addresses. Raises OSError, as its callers expect of a resolver."""
+
+    def __init__(self, connect_to: ConnectTo) -> None:
+        self._connect_to = connect_to
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        mapped = self._connect_to.lookup(host, port)
+        target = mapped or (host, port)
+        infos = await asyncio.get_running_loop().getaddrinfo(*target, type=socket.SOCK_STREAM, family=family)
+        found = [
+            ResolveResult(hostname=host, host=str(info[4][0]), port=target[1], family=info[0], proto=info[2], flags=0)
+            for info in infos
+            if mapped or is_public(str(info[4][0]))
+        ]
+        if not found:
+            raise OSError(f"{host} leads to a private address; upstream.connect_to can allow it")
+        return found
+
+    async def close(self) -> None: ...
+
+    async def checked(self, host: str, port: int) -> tuple[str, int]:
+        """One address to connect to; raises `UpstreamFailed`."""
+        if is_literal(host) and self._connect_to.lookup(host, port) is None:
+            literal = host.strip("[]")
+            if not is_public(literal):
+                raise UpstreamFailed(f"{host} is a private address", 403)
+            return literal, port
+        try:
+            first = (await self.resolve(host, port))[0]
+        except OSError as fault:
+            raise UpstreamFailed(str(fault), 502) from fault
+        return first["host"], first["port"]

@@ -1,0 +1,160 @@
+"""Bodies that stream: a range of a blob, a relay of somebody else's answer, several parts in a row."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from ..core.errors import BodyLost, IntegrityError, UpstreamFailed
+from ..core.messages import Body, Buffer
+from ..store.contract import PIECE, Blobs, Manifest, PieceMissing
+from .fill import TAIL, Fill, Want
+from .pieces import Landing
+from .upstream import Answer
+
+log = logging.getLogger(__name__)
+
+
+class BlobBody:
+    """Bytes `start`..`end` of a blob: from the store, or right behind a fill that is bringing them.
+
+    `refill` makes a fill when a piece turns out to be gone; None when nobody knows where to get it.
+    """
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        manifest: Manifest,
+        start: int,
+        end: int,
+        *,
+        fill: Fill | None = None,
+        refill: Callable[[], Awaitable[Fill]] | None = None,
+    ) -> None:
+        self.length: int | None = end - start
+        self._pos, self._end = start, end
+        self._reader = blobs.reader(manifest)
+        self._refill = refill
+        self._fill = fill
+        self._want: Want | None = fill.join(start, end) if fill else None
+        self._holding: Landing | None = None
+        self._closed = False
+
+    async def read(self, limit: int) -> Buffer:
+        if self._pos >= self._end:
+            return b""
+        stop = min(self._end, self._pos + limit)
+        if self._fill is not None:
+            return await self._read_behind(self._fill, stop)
+        try:
+            data = await self._reader.read(self._pos, stop)
+        except PieceMissing as gone:
+            if self._refill is None:
+                raise BodyLost(f"{gone} is gone and cannot be fetched again") from gone
+            try:
+                self._fill = fill = await self._refill()
+            except UpstreamFailed as fault:
+                raise BodyLost(str(fault)) from fault
+            if self._closed:
+                raise BodyLost("closed") from gone
+            self._want = fill.join(self._pos, self._end)
+            fill.lost(gone.index)
+            return await self._read_behind(fill, stop)
+        self._pos += len(data)
+        return data
+
+    async def _read_behind(self, fill: Fill, stop: int) -> Buffer:
+        self._let_go()
+        pieces, size = fill.pieces, fill.manifest.size
+        index = self._pos // PIECE
+        base = index * PIECE
+        while True:
+            if fill.error is not None:
+                if isinstance(fill.error, IntegrityError):
+                    log.error("cut short: %s", fill.error)
+                raise BodyLost(str(fill.error))
+            limit = min(stop, base + PIECE)
+            if limit > size - TAIL:
+                limit = min(limit, fill.limit())
+            if self._pos < limit:
+                data: Buffer | None = None
+                landing = pieces.landing.get(index)
+                if landing is not None and base + landing.filled > self._pos:
+                    data = pieces.view(landing, self._pos - base, min(landing.filled, limit - base))
+                    self._holding = landing
+                elif index in pieces.present:
+                    try:
+                        data = await self._reader.read(self._pos, limit)
+                    except PieceMissing:
+                        fill.lost(index)
+                        continue
+                if data is not None:
+                    self._pos += len(data)
+                    if self._want is not None:
+                        self._want.pos = self._pos
+                    return data
+            await pieces.progress(index)
+
+    def _let_go(self) -> None:
+        if self._holding is not None:
+            self._holding.views -= 1
+            self._holding = None
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._let_go()
+        self._reader.close()
+        if self._fill is not None and self._want is not None:
+            self._fill.leave(self._want)
+
+
+class RelayBody:
+    """An upstream answer passed on as it comes, stored nowhere; `begun` was read of it already."""
+
+    def __init__(self, answer: Answer, length: int | None, begun: bytes = b"") -> None:
+        self.length, self._answer, self._rest, self._sent = length, answer, memoryview(begun), 0
+
+    async def read(self, limit: int) -> Buffer:
+        if not self._rest:
+            try:
+                self._rest = memoryview(await self._answer.chunk())
+            except UpstreamFailed as fault:
+                raise BodyLost(str(fault)) from fault
+            if not self._rest and self.length is not None and self._sent < self.length:
+                raise BodyLost("the upstream body ended early")
+        data, self._rest = self._rest[:limit], self._rest[limit:]
+        self._sent += len(data)
+        return data
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+class PartsBody:
+    """multipart/byteranges: for each part its preamble, then its range; at last the closing line."""
+
+    def __init__(self, length: int, preambles: Sequence[bytes], bodies: Sequence[Body], closing: bytes) -> None:
+        self.length: int | None = length
+        self._queue: list[bytes | Body] = [item for pair in zip(preambles, bodies, strict=True) for item in pair] + [
+            closing
+        ]
+
+    async def read(self, limit: int) -> Buffer:
+        while self._queue:
+            item = self._queue[0]
+            if isinstance(item, bytes):
+                self._queue.pop(0)
+                return item
+            if data := await item.read(limit):
+                return data
+            item.close()
+            self._queue.pop(0)
+        return b""
+
+    def close(self) -> None:
+        for item in self._queue:
+            if not isinstance(item, bytes):
+                item.close()
+        self._queue.clear()

@@ -1,0 +1,241 @@
+"""A fill: bringing a blob's missing pieces from upstream, for all who read it at once.
+
+Readers say which bytes they want; a few connections fetch runs of missing pieces, nearest need first, into buffers of
+one piece. Bytes can be read from the buffer as they land, and from the store once the piece is written. So everybody
+streams from the first byte, memory is one or two pieces a connection, and a range costs the pieces it touches.
+
+The invariant: **the tail of a blob is released only after size and digest hold**, whenever all of the blob is here or
+on its way. Until then the last `TAIL` bytes wait, so that no client can end with a complete file of wrong bytes. When
+the digest fails the blob is dropped and every reader is cut short. A lone range of a blob that nobody wants whole
+cannot be proven by its digest; it is given out under the upstream's validator, and proven when the rest has come.
+
+A fill outlives its readers: once somebody wanted the whole it goes on without them if what remains is no more than what
+is already here, or than `CHEAP` bytes; otherwise it stops, and the pieces that are here serve the next one.
+
+When the disk refuses a piece the fill goes on *diskless*: pieces stay in memory while a reader is within `NEAR` pieces
+of them, so a full disk costs the cache, not the download. Who comes later makes a fill of his own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from bisect import bisect_left
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+
+from ..core.errors import BodyLost, IntegrityError, UpstreamFailed
+from ..store.contract import PIECE, Blobs, Manifest
+from .pieces import ANY, Landing, Pieces
+from .proof import Proof
+from .transfer import RangesIgnored, Source, Transfer
+
+TAIL = 64 * 1024  # bytes
+CHEAP = 64 * 1024 * 1024  # bytes
+LONGEST_RUN = 8  # pieces in one upstream request
+NEAR = 8  # pieces
+log = logging.getLogger(__name__)
+
+
+class Want:
+    """One reader's stake: what it still needs. `pos` moves as it reads."""
+
+    __slots__ = ("end", "pos")
+
+    def __init__(self, pos: int, end: int) -> None:
+        self.pos, self.end = pos, end
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """In pieces, half-open."""
+        return self.pos // PIECE, -(-self.end // PIECE)
+
+
+class Fill:
+    def __init__(
+        self,
+        blobs: Blobs,
+        manifest: Manifest,
+        present: set[int],
+        source: Source,
+        *,
+        connections: int,
+        slots: asyncio.Semaphore,
+        closed: Callable[[Fill], None],
+        diskless: bool = False,
+    ) -> None:
+        self.manifest, self.diskless = manifest, diskless
+        self.pieces = Pieces(manifest, present)
+        self.error: Exception | None = None
+        self._blobs, self._source, self._closed = blobs, source, closed
+        self._connections, self._slots = connections, slots
+        self._proof = Proof(blobs, self.pieces)
+        self._proving: asyncio.Task[None] | None = None
+        self._wants: set[Want] = set()
+        self._whole = False  # somebody asked for everything
+        self._transfers: set[asyncio.Task[None]] = set()
+        self._alone = False  # the server ignores ranges: one connection takes it all
+        self._supervisor: asyncio.Task[None] | None = None
+        self._kick = asyncio.Event()
+        blobs.pin(manifest.blob)
+
+    # -- readers ----------------------------------------------------------------------------------------------------
+
+    def join(self, start: int, end: int) -> Want:
+        want = Want(start, end)
+        self._wants.add(want)
+        self._whole = self._whole or (start == 0 and end == self.manifest.size)
+        if self._supervisor is None:
+            self._supervisor = asyncio.create_task(self._supervise())
+        self._kick.set()
+        return want
+
+    def leave(self, want: Want) -> None:
+        self._wants.discard(want)
+        self._kick.set()
+        self.pieces.notify_all()
+
+    def limit(self) -> int:
+        """How far bytes may be given out now."""
+        held = not self.manifest.sealed and self._all_coming()
+        return max(0, self.manifest.size - TAIL) if held else self.manifest.size
+
+    def lost(self, piece: int) -> None:
+        """A piece that was here is gone (evicted, or bad on disk): fetch it again."""
+        self.pieces.lost(piece)
+        self._kick.set()
+
+    def abandon_unused(self) -> None:
+        """Give up if nobody has ever joined."""
+        if self._supervisor is None:
+            self.cancel(BodyLost("nobody came to read"))
+            self._closed(self)
+            self._blobs.unpin(self.manifest.blob)
+
+    def cancel(self, why: Exception) -> None:
+        """Stop now; every reader is cut short."""
+        if self.error is None:
+            self.error = why
+        self.pieces.notify_all()
+        self._kick.set()
+
+    # -- what to do next --------------------------------------------------------------------------------------------
+
+    def _all_coming(self) -> bool:
+        """Every missing piece is wanted, so the whole can be proven before long."""
+        if self._worth_finishing():
+            return True
+        spans = sorted(want.span for want in self._wants)
+        reach, at = 0, 0
+        for index in self.pieces.absent:
+            while at < len(spans) and spans[at][0] <= index:
+                reach, at = max(reach, spans[at][1]), at + 1
+            if index >= reach:
+                return False
+        return True
+
+    def _worth_finishing(self) -> bool:
+        if not self._whole or self.manifest.sealed or self.diskless:
+            return False
+        remaining = len(self.pieces.absent) * PIECE
+        return remaining <= max(CHEAP, self.manifest.size - remaining)
+
+    def _next_run(self) -> range | None:
+        """The run of missing pieces nearest to a reader's need."""
+        absent, needs = self.pieces.absent, [want.span for want in self._wants]
+        if self._worth_finishing():
+            needs.append((0, self.manifest.pieces))
+        if self.diskless:
+            needs = [(here, min(last, here + NEAR)) for here, last in needs]
+        best: tuple[int, int, int] | None = None
+        for here, last in needs:
+            at = bisect_left(absent, here)
+            if at < len(absent) and absent[at] < last and (best is None or absent[at] - here < best[0]):
+                best = absent[at] - here, at, last
+        if best is None:
+            return None
+        _, at, last = best
+        longest = max(1, min(LONGEST_RUN, len(absent) // (2 * self._connections)))
+        count = 1
+        while count < longest and at + count < len(absent) and absent[at + count] == absent[at] + count < last:
+            count += 1
+        return self.pieces.take(at, count)
+
+    # -- doing it ---------------------------------------------------------------------------------------------------
+
+    async def _supervise(self) -> None:
+        try:
+            while self.error is None:
+                self._kick.clear()
+                if self._proving is None and not self.manifest.sealed and self._all_coming():
+                    self._proving = self._begin(self._prove())
+                while len(self._transfers) < self._connections and (run := self._next_run()):
+                    if self._alone:
+                        self.pieces.give_back(run)
+                        run = self.pieces.take_all()
+                    self._transfers.add(self._begin(self._fetch(run)))
+                proving = self._proving is not None and not self._proving.done() and not self.pieces.absent
+                if not (self._wants or self._transfers or proving or self._worth_finishing()):
+                    return
+                await self._kick.wait()
+        finally:
+            self._closed(self)
+            for task in self._transfers | ({self._proving} if self._proving else set()):
+                task.cancel()
+            self.pieces.notify_all()
+            self._blobs.unpin(self.manifest.blob)
+
+    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._transfers.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            self._fail(fault)
+        self._kick.set()
+
+    def _fail(self, fault: BaseException) -> None:
+        if not isinstance(fault, UpstreamFailed | IntegrityError | BodyLost | OSError):
+            log.error("fill of %s failed", self.manifest.blob, exc_info=fault)
+        self.cancel(fault if isinstance(fault, Exception) else BodyLost("the fill was cancelled"))
+
+    async def _fetch(self, run: range) -> None:
+        try:
+            async with self._slots:
+                await Transfer(self.pieces, self._source, self._write).bring(run, alone=self._alone)
+        except RangesIgnored:
+            self._connections, self._alone = 1, True
+
+    async def _write(self, index: int, landing: Landing) -> None:
+        if not self.diskless:
+            try:
+                await self._blobs.write_piece(self.manifest.blob, index, memoryview(landing.buffer))
+            except OSError as fault:
+                log.error("cannot store %s: %s; the download goes on without the cache", self.manifest.blob, fault)
+                self.diskless = True
+            else:
+                self.pieces.stored(index)
+                return
+        self._trim()
+
+    def _trim(self) -> None:
+        """Without a disk: forget what is hashed and near to no reader."""
+        spans = [want.span for want in self._wants]
+        for index in [i for i, landing in self.pieces.landing.items() if landing.full and i < self._proof.done]:
+            if not any(here <= index < min(last, here + NEAR) for here, last in spans):
+                self.pieces.forget(index)
+
+    async def _prove(self) -> None:
+        try:
+            await self._proof.establish()
+            while not self.diskless and len(self.pieces.present) < self.manifest.pieces:
+                await self.pieces.progress(ANY)
+            if not self.diskless:
+                await self._blobs.seal(self.manifest.blob, public=self.manifest.public)
+        except IntegrityError:
+            await self._blobs.drop(self.manifest.blob)
+            raise
+        self.manifest = replace(self.manifest, sealed=True)
+        self.pieces.notify_all()

@@ -1,0 +1,82 @@
+"""The fills under way, one for each blob; who asks for a blob that is being filled joins."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from ..core.errors import BodyLost
+from ..store.contract import Blobs, Manifest
+from .fill import Fill
+from .flights import Flights
+from .transfer import Source
+
+UNUSED = 10.0  # seconds until a fill is given up whose only client left before reading
+log = logging.getLogger(__name__)
+
+
+class Fills:
+    def __init__(self, blobs: Blobs, flights: Flights, *, connections: int, slots: asyncio.Semaphore) -> None:
+        self._blobs, self._flights, self._connections, self._slots = blobs, flights, connections, slots
+        self._open: dict[str, Fill] = {}
+        self._all: set[Fill] = set()
+        self.trouble: str | None = None  #: why the last write failed; None once one succeeded
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    async def join(self, manifest: Manifest, source: Source, *, connections: int | None = None) -> tuple[Fill, bool]:
+        """The fill of `manifest.blob`, and whether it was there before. `source` is used only by a new one."""
+        blob = manifest.blob
+        if (fill := self.current(blob)) is not None:
+            return fill, True
+        (fill, made_for), _ = await self._flights.join(
+            f"fill:{blob}", lambda: self._begin(manifest, source, connections or self._connections)
+        )
+        if fill.diskless and made_for is not source:
+            fill, made_for = await self._begin(manifest, source, connections or self._connections)
+        return fill, made_for is not source
+
+    def current(self, blob: str) -> Fill | None:
+        """The fill under way that newcomers may join."""
+        fill = self._open.get(blob)
+        return fill if fill is not None and fill.error is None and not fill.diskless else None
+
+    async def _begin(self, manifest: Manifest, source: Source, connections: int) -> tuple[Fill, Source]:
+        diskless, present = False, set[int]()
+        try:
+            manifest = await self._blobs.create(manifest)
+            present = await self._blobs.present(manifest.blob)
+        except OSError as fault:
+            log.error("cannot store %s: %s; the download goes on without the cache", manifest.blob, fault)
+            diskless, self.trouble = True, str(fault)
+        fill = Fill(
+            self._blobs,
+            manifest,
+            present,
+            source,
+            connections=connections,
+            slots=self._slots,
+            closed=self._close,
+            diskless=diskless,
+        )
+        self._all.add(fill)
+        asyncio.get_running_loop().call_later(UNUSED, fill.abandon_unused)
+        if not diskless:
+            self._open[manifest.blob] = fill
+        return fill, source
+
+    def _close(self, fill: Fill) -> None:
+        if fill.diskless:
+            self.trouble = self.trouble or "a piece was refused"
+        elif fill.manifest.sealed:
+            self.trouble = None
+        self._all.discard(fill)
+        if self._open.get(fill.manifest.blob) is fill:
+            del self._open[fill.manifest.blob]
+
+    async def close(self) -> None:
+        """Stop all; readers are cut short."""
+        for fill in list(self._all):
+            fill.cancel(BodyLost("the proxy stops"))
+        await asyncio.sleep(0)

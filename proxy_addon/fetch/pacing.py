@@ -1,0 +1,69 @@
+"""How fast we may ask: the operator's bandwidth cap, and what a hub said about its own limits.
+
+A 429 or 503 with `Retry-After`, or a `RateLimit` field with nothing remaining, closes one (host, principal) pair for
+that long: other users of the same hub have limits of their own. Waits are capped at `LONGEST` so that a mistaken header
+cannot close a hub for a day. All times are monotonic seconds, passed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+from cachetools import LRUCache
+
+from ..core.messages import Headers
+
+LONGEST = 600.0
+_REMAINING = re.compile(r";\s*r=(\d+)")
+_RESET = re.compile(r";\s*t=(\d+)")
+
+
+def pause_of(status: int, headers: Headers, now_epoch: float) -> float:
+    """Seconds to leave the host alone; 0 when it is content."""
+    if status in (429, 503) and (text := headers.get("retry-after")):
+        if text.strip().isdigit():
+            return min(float(text), LONGEST)
+        try:
+            return max(0.0, min(parsedate_to_datetime(text).timestamp() - now_epoch, LONGEST))
+        except (TypeError, ValueError):
+            return 1.0
+    limit = headers.get("ratelimit") or ""
+    remaining, reset = _REMAINING.search(limit), _RESET.search(limit)
+    if reset and (status == 429 or (remaining and remaining[1] == "0")):
+        return min(float(reset[1]), LONGEST)
+    return 1.0 if status == 429 else 0.0
+
+
+class Closures:
+    """Which (host, principal) pairs asked to be left alone, and until when. Bounded."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._until: LRUCache[tuple[str, str], float] = LRUCache(4096)
+
+    def close(self, host: str, principal: str, seconds: float) -> None:
+        self._until[host, principal] = self._clock() + seconds
+
+    def left(self, host: str, principal: str) -> float:
+        """Seconds still to wait."""
+        until = self._until.get((host, principal))
+        return 0.0 if until is None else max(0.0, until - self._clock())
+
+
+class Bandwidth:
+    """A token bucket for all fills together: `rate` bytes per second, None for no cap; bursts of a quarter second."""
+
+    def __init__(self, rate: float | None, clock: Callable[[], float]) -> None:
+        self.rate, self._clock = rate, clock
+        self._free_at = clock()
+
+    async def take(self, size: int) -> None:
+        if self.rate is None:
+            return
+        now = self._clock()
+        self._free_at = max(self._free_at, now - 0.25) + size / self.rate
+        if self._free_at > now:
+            await asyncio.sleep(self._free_at - now)

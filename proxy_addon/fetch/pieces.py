@@ -1,0 +1,132 @@
+"""The pieces of one blob while it is being filled: here, landing, or missing; and who waits for which.
+
+A piece is in exactly one of `present` (in the store), `landing` (its buffer is growing, or is full and not yet
+written), `absent`, or in the hands of the connection that has just taken its run. Buffers are recycled, but never while
+a reader holds a view of one: `Landing.views` counts them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import insort
+from collections.abc import Iterable
+
+from ..core.messages import Buffer
+from ..store.contract import PIECE, Manifest
+
+ANY = -1  # waits for whichever piece completes
+_SPARE = 16  # full-sized buffers kept for the next pieces of this fill
+
+
+class Landing:
+    """A piece on its way in."""
+
+    __slots__ = ("buffer", "filled", "views")
+
+    def __init__(self, buffer: bytearray) -> None:
+        self.buffer, self.filled, self.views = buffer, 0, 0
+
+    @property
+    def full(self) -> bool:
+        return self.filled == len(self.buffer)
+
+
+class Pieces:
+    def __init__(self, manifest: Manifest, present: set[int]) -> None:
+        self.manifest, self.present = manifest, present
+        self.absent = [i for i in range(manifest.pieces) if i not in present]
+        self.landing: dict[int, Landing] = {}
+        self._waiters: dict[int, set[asyncio.Future[None]]] = {}
+        self._spare: list[bytearray] = []
+
+    # -- waiting ----------------------------------------------------------------------------------------------------
+
+    async def progress(self, index: int) -> None:
+        """Wait until something about the piece changed; `ANY`: until one completes. Wakes for nothing at times."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._waiters.setdefault(index, set())
+        waiting.add(future)
+        try:
+            await future
+        finally:
+            waiting.discard(future)
+
+    def notify(self, *indices: int) -> None:
+        for index in indices:
+            for future in self._waiters.pop(index, ()):
+                if not future.done():
+                    future.set_result(None)
+
+    def notify_all(self) -> None:
+        self.notify(*self._waiters)
+
+    # -- coming and going -------------------------------------------------------------------------------------------
+
+    def room(self, index: int) -> Landing | None:
+        """The buffer that the piece lands in; None if it is here already."""
+        if index in self.present:
+            return None
+        landing = self.landing.get(index)
+        if landing is None:
+            size = self.manifest.piece_size(index)
+            spare = self._spare and size == PIECE
+            landing = self.landing[index] = Landing(self._spare.pop() if spare else bytearray(size))
+        return landing
+
+    def stored(self, index: int) -> None:
+        """The piece is in the store now; its buffer is free."""
+        self.present.add(index)
+        self._free(self.landing.pop(index, None))
+        self.notify(index, ANY)
+
+    def forget(self, index: int) -> None:
+        """Drop the buffer; the piece is missing again."""
+        self._free(self.landing.pop(index, None))
+        self.lost(index)
+
+    def lost(self, index: int) -> None:
+        """A piece that was here is gone: it is missing."""
+        self.present.discard(index)
+        if index not in self.landing and index not in self.absent:
+            insort(self.absent, index)
+
+    def take(self, at: int, count: int) -> range:
+        """Take `count` consecutive pieces out of `absent`, from its position `at`."""
+        first = self.absent[at]
+        del self.absent[at : at + count]
+        return range(first, first + count)
+
+    def take_all(self) -> range:
+        self.absent.clear()
+        return range(self.manifest.pieces)
+
+    def give_back(self, run: Iterable[int]) -> None:
+        """What a connection did not bring is missing again; buffers that are full stay."""
+        for index in run:
+            landing = self.landing.get(index)
+            if landing is not None and not landing.full:
+                self._free(self.landing.pop(index))
+            if index not in self.present and index not in self.landing and index not in self.absent:
+                insort(self.absent, index)
+            self.notify(index)
+
+    def first_gap(self, pos: int, end: int) -> int:
+        """The first byte at or after `pos` that has not come yet; `end` if all have."""
+        while pos < end:
+            index = pos // PIECE
+            landing = self.landing.get(index)
+            if landing is not None and not landing.full:
+                return index * PIECE + landing.filled
+            if landing is None and index not in self.present:
+                return index * PIECE
+            pos = (index + 1) * PIECE
+        return end
+
+    def view(self, landing: Landing, start: int, end: int) -> Buffer:
+        """Bytes of a landing piece. The reader takes one off `landing.views` when it is done with them."""
+        landing.views += 1
+        return memoryview(landing.buffer)[start:end]
+
+    def _free(self, landing: Landing | None) -> None:
+        if landing is not None and not landing.views and len(landing.buffer) == PIECE and len(self._spare) < _SPARE:
+            self._spare.append(landing.buffer)

@@ -1,0 +1,101 @@
+"""One connection's work: bring a run of pieces, and go on where a cut left off.
+
+Bytes are copied into the piece's buffer as they come, and whoever waits for the piece is told. A full piece is written
+by a task of its own while the next one lands; at most two writes of a connection are open, which is its backpressure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from ..core.errors import UpstreamFailed
+from ..store.contract import PIECE
+from .pieces import ANY, Landing, Pieces
+from .upstream import Answer
+
+ATTEMPTS = 5  # in a row without a byte
+FINAL = frozenset({401, 403, 404, 410, 416, 429, 451})  # asking again would not help
+_WRITES = 2
+
+
+class Source(Protocol):
+    """Where a blob's bytes come from."""
+
+    async def open(self, start: int, end: int) -> tuple[Answer, int]:
+        """An answer whose body begins at the returned offset (0 if the server ignores ranges, else `start`) and
+        reaches at least `end`. Raises `UpstreamFailed`; `IntegrityError` when it is no longer the same representation.
+        """
+        ...
+
+
+class RangesIgnored(Exception):
+    """The server sends everything whatever is asked: one connection has to take it all, from the start."""
+
+
+class Transfer:
+    def __init__(self, pieces: Pieces, source: Source, write: Callable[[int, Landing], Awaitable[None]]) -> None:
+        self._pieces, self._source, self._write = pieces, source, write
+        self._writes: deque[asyncio.Task[None]] = deque()
+
+    async def bring(self, run: range, *, alone: bool) -> None:
+        """Fetch and write `run`; what does not come is given back. `alone`: no other connection works on the blob.
+
+        Raises `RangesIgnored` unless alone, `UpstreamFailed`, `IntegrityError`.
+        """
+        try:
+            await self._download(run, alone)
+            while self._writes:
+                await self._writes.popleft()
+        finally:
+            self._pieces.give_back(run)
+
+    async def _download(self, run: range, alone: bool) -> None:
+        pos, end = run.start * PIECE, min(run.stop * PIECE, self._pieces.manifest.size)
+        idle = 0
+        while pos < end:
+            before = pos
+            try:
+                answer, at = await self._source.open(pos, end)
+                try:
+                    if at < pos and not alone:
+                        raise RangesIgnored
+                    await self._land(answer, at, pos, end)
+                    pos = end
+                finally:
+                    answer.close()
+            except UpstreamFailed as fault:
+                pos = self._pieces.first_gap(before, end)
+                idle = 0 if pos > before else idle + 1
+                if idle >= ATTEMPTS or fault.status in FINAL:
+                    raise
+                await asyncio.sleep(min(0.1 * 2**idle, 3.0))
+
+    async def _land(self, answer: Answer, at: int, pos: int, end: int) -> None:
+        """Copy a body that begins at `at` into the pieces from `pos` to `end`."""
+        while pos < end:
+            data = await answer.chunk()
+            if not data:
+                raise UpstreamFailed("the body ended early")
+            skip = min(len(data), max(0, pos - at))
+            view = memoryview(data)[skip : skip + end - pos]
+            at += len(data)
+            while view:
+                index, offset = divmod(pos, PIECE)
+                count = min(len(view), self._pieces.manifest.piece_size(index) - offset)
+                landing = self._pieces.room(index)
+                if landing is not None and landing.filled == offset:
+                    landing.buffer[offset : offset + count] = view[:count]
+                    landing.filled += count
+                    if landing.full:
+                        await self._full(index, landing)
+                    self._pieces.notify(index)
+                view, pos = view[count:], pos + count
+
+    async def _full(self, index: int, landing: Landing) -> None:
+        self._pieces.notify(ANY)
+        while len(self._writes) >= _WRITES:
+            await self._writes.popleft()
+        self._writes.append(asyncio.ensure_future(self._write(index, landing)))

@@ -1,0 +1,225 @@
+"""The one HTTP client: every byte that the engine brings from upstream comes through `Upstream.open`.
+
+It follows no redirect, sends no header that it was not given, and tells all failures as `UpstreamFailed` with the
+status our client shall see. Redirects are the caller's to judge; `may_follow` says where a hub's redirect may lead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+import certifi
+from yarl import URL
+
+from ..core.errors import UpstreamFailed
+from ..core.messages import Headers
+from .addresses import ConnectTo, Resolver, is_literal, is_public
+from .pacing import Bandwidth, Closures, pause_of
+
+DOWN_FOR = 10.0  # seconds a host that could not be reached is not tried again by those who have something stale
+HURRIED = 5.0  # seconds for an answer's head, to those who have something stale; clients give up after ten
+_CHUNK = 256 * 1024
+
+
+class Throttled(UpstreamFailed):
+    """The hub asked us to wait; `retry_after` seconds are left."""
+
+    def __init__(self, host: str, retry_after: float) -> None:
+        super().__init__(f"{host} asked to wait {retry_after:.0f} s", 429)
+        self.retry_after = retry_after
+
+
+class Meter(Protocol):
+    def upstream_request(self, hub: str, status: int) -> None: ...
+    def upstream_bytes(self, hub: str, size: int) -> None: ...
+
+
+class Answer:
+    """A reply from upstream, its head read and its body to come. Close it, or read it to the end."""
+
+    def __init__(self, response: aiohttp.ClientResponse, upstream: Upstream, hub: str, request_time: float) -> None:
+        self._response, self._upstream, self._hub = response, upstream, hub
+        self.status = response.status
+        self.reason = response.reason or ""
+        self.headers = Headers((k.decode("latin-1"), v.decode("latin-1")) for k, v in response.raw_headers)
+        self.url = str(response.url)
+        self.request_time, self.response_time = request_time, time.time()
+
+    @property
+    def location(self) -> str | None:
+        """The redirect's target, absolute."""
+        target = self.headers.get("location")
+        return None if target is None else str(URL(self.url, encoded=True).join(URL(target, encoded=True)))
+
+    async def chunk(self) -> bytes:
+        """The next bytes as they come, or b"" at a proper end; raises `UpstreamFailed` on a cut or a stall."""
+        try:
+            data = await self._response.content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as fault:
+            raise _translated(fault, self.url) from fault
+        if data:
+            self._upstream.meter.upstream_bytes(self._hub, len(data))
+            await self._upstream.bandwidth.take(len(data))
+        return data
+
+    async def whole(self, limit: int) -> bytes:
+        """The whole body, content codings undone; raises `UpstreamFailed` when it passes `limit` bytes inflated."""
+        coding = (self.headers.get("content-encoding") or "identity").strip().lower()
+        inflate = _INFLATORS.get(coding)
+        if inflate is None:
+            raise UpstreamFailed(f"content coding {coding!r} from {self.url.split('?')[0]}")
+        undo, parts, size = inflate(), [], 0
+        try:
+            while data := await self.chunk():
+                piece = undo(data, limit + 1 - size)
+                size += len(piece)
+                if size > limit:
+                    raise UpstreamFailed(f"{self.url.split('?')[0]} sent more than {limit} bytes")
+                parts.append(piece)
+        except zlib.error as fault:
+            raise UpstreamFailed("a broken content coding") from fault
+        finally:
+            self.close()
+        return b"".join(parts)
+
+    def close(self) -> None:
+        self._response.close()
+
+    def release(self) -> None:
+        """The body is not wanted and is short or absent: keep the connection."""
+        self._response.release()
+
+
+def _identity() -> Callable[[bytes, int], bytes]:
+    return lambda data, room: data
+
+
+def _zlib(bits: int) -> Callable[[], Callable[[bytes, int], bytes]]:
+    def start() -> Callable[[bytes, int], bytes]:
+        inflater = zlib.decompressobj(bits)
+        return lambda data, room: inflater.decompress(inflater.unconsumed_tail + data, room)
+
+    return start
+
+
+_INFLATORS = {"identity": _identity, "gzip": _zlib(47), "x-gzip": _zlib(47), "deflate": _zlib(47)}
+
+
+class Upstream:
+    def __init__(
+        self,
+        *,
+        meter: Meter,
+        connect_to: ConnectTo,
+        ca_file: str | None = None,
+        proxy: str | None = None,
+        connect_timeout: float = 10.0,
+        stall_timeout: float = 30.0,
+        bandwidth: float | None = None,
+        max_connections: int = 64,
+    ) -> None:
+        self.meter, self._connect_to, self._proxy = meter, connect_to, proxy
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, connect=connect_timeout, sock_connect=connect_timeout, sock_read=stall_timeout
+        )
+        self.resolver = Resolver(connect_to)
+        self.bandwidth = Bandwidth(bandwidth, time.monotonic)
+        self.closures = Closures(time.monotonic)
+        self.fill_slots = asyncio.Semaphore(max_connections)
+        self._down: dict[str, float] = {}
+        self._ssl = ssl.create_default_context()
+        self._ssl.load_verify_locations(certifi.where())
+        if ca_file:
+            self._ssl.load_verify_locations(ca_file)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        connector = aiohttp.TCPConnector(
+            resolver=self.resolver, ssl=self._ssl, limit=0, ttl_dns_cache=10, keepalive_timeout=30
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=self._timeout,
+            auto_decompress=False,
+            read_bufsize=_CHUNK,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        )
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def is_down(self, host: str) -> bool:
+        return self._down.get(host, 0.0) > time.monotonic()
+
+    async def open(
+        self,
+        method: str,
+        url: str,
+        headers: Iterable[tuple[str, str]] = (),
+        *,
+        body: bytes | None = None,
+        hub: str = "-",
+        principal: str = "",
+        hurry: bool = False,
+    ) -> Answer:
+        """Send one request. `hurry`: the caller has something stale, so fail soon, and at once if the host was out of
+        reach a moment ago.
+
+        Raises `UpstreamFailed`, or `Throttled` when the hub closed itself to this principal.
+        """
+        assert self._session is not None
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        if is_literal(host) and self._connect_to.lookup(host, port) is None and not is_public(host):
+            raise UpstreamFailed(f"{host} is a private address", 403)
+        if (left := self.closures.left(host, principal)) > 0:
+            raise Throttled(host, left)
+        if hurry and self.is_down(host):
+            raise UpstreamFailed(f"{host} was out of reach a moment ago", 504)
+        sent = time.time()
+        try:
+            async with asyncio.timeout(HURRIED if hurry else None):
+                response = await self._session.request(
+                    method,
+                    URL(url, encoded=True),
+                    headers=list(headers),
+                    data=body,
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as fault:
+            if isinstance(fault, aiohttp.ClientConnectorError | TimeoutError):
+                self._down[host] = time.monotonic() + DOWN_FOR
+            raise _translated(fault, url) from fault
+        self._down.pop(host, None)
+        answer = Answer(response, self, hub, sent)
+        self.meter.upstream_request(hub, answer.status)
+        if (pause := pause_of(answer.status, answer.headers, answer.response_time)) > 0:
+            self.closures.close(host, principal, pause)
+        return answer
+
+
+def _translated(fault: BaseException, url: str) -> UpstreamFailed:
+    """One sentence that names the host and never the query."""
+    host = urlsplit(url).hostname
+    match fault:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+            return UpstreamFailed(f"TLS to {host} failed: {fault.os_error or fault}", 502)
+        case aiohttp.ClientConnectorError():
+            return UpstreamFailed(f"cannot connect to {host}: {fault.os_error.strerror or fault.os_error}", 504)
+        case TimeoutError():
+            return UpstreamFailed(f"{host} did not answer in time", 504)
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError() | ConnectionError():
+            return UpstreamFailed(f"{host} cut the connection", 502)
+        case _:
+            return UpstreamFailed(f"{host}: {type(fault).__name__}", 502)

@@ -1,0 +1,117 @@
+"""The life of the process: check, bind, announce, serve, drain.
+
+Everything that can be wrong is found before the first port is open, and told as a `ConfigError`: nothing is half
+started. SIGTERM and ^C drain; SIGHUP reopens the access log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import resource
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import tls
+from .addon import Hubgate, Served
+from .admin import app as admin
+from .ca import Authority
+from .config import Listen, Settings, load, probe
+from .core.errors import ConfigError
+from .edge.admission import Admission
+from .master import Proxy
+from .ports import explain_bind
+from .wiring import Assembly, assemble, other_hosts
+
+log = logging.getLogger(__name__)
+
+type Announce = Callable[[Settings, Sequence[Listen], Authority], None]
+
+
+def run(settings: Settings, announce: Announce) -> int:
+    """Serve until SIGTERM or ^C; the exit status. Raises ConfigError."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("proxy_addon").setLevel(logging.INFO)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold tokens
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard))
+    return asyncio.run(_serve(settings, announce))
+
+
+async def _serve(settings: Settings, announce: Announce) -> int:
+    authority = Authority.open(settings.ca.dir, other_hosts(settings))
+    roots = tls.upstream_roots(settings.ca.dir, settings.upstream.ca_file)
+    parts = await assemble(settings)
+    listener: admin.Listening | None = None
+    try:
+        proxy = Proxy(
+            Hubgate(parts.engine, Admission(settings.clients)),
+            listen=[(at.host, at.port) for at in settings.listen],
+            confdir=settings.ca.dir,
+            tls=tls.Tls(authority, upstream_roots=roots),
+        )
+        listener = await _admin(settings, authority, parts)
+        try:
+            addresses = await proxy.bind()
+        except OSError as fault:
+            raise _bind_fault(settings, fault) from fault
+        _on_signals(proxy, parts)
+        announce(settings, [Listen(host, port) for host, port in addresses], authority)
+        await proxy.run(settings.drain)
+    finally:
+        if listener is not None:
+            await listener.close()
+        await parts.close()
+    return 0
+
+
+async def _admin(settings: Settings, authority: Authority, parts: Assembly) -> admin.Listening | None:
+    at = settings.admin.listen
+    if at is None:
+        return None
+    application = admin.create_app(lambda: _health(parts), authority, parts.metrics, settings.clients)
+    try:
+        return await admin.start(application, at.host, at.port)
+    except OSError as fault:
+        raise ConfigError(settings.fault("admin.listen", explain_bind(fault, at.host, at.port))) from fault
+
+
+def _health(parts: Assembly) -> admin.Health:
+    reasons = []
+    if parts.fills.trouble is not None:
+        reasons.append(f"the cache cannot be written: {parts.fills.trouble}")
+    if parts.access_log is not None and parts.access_log.lost:
+        reasons.append(f"{parts.access_log.lost} lines of the access log were lost")
+    return admin.Health(tuple(reasons))
+
+
+def _bind_fault(settings: Settings, fault: OSError) -> ConfigError:
+    from .ports import who_listens
+
+    for at in settings.listen:
+        if len(settings.listen) == 1 or fault.errno != errno.EADDRINUSE or who_listens(at.host, at.port):
+            return ConfigError(settings.fault("listen", explain_bind(fault, at.host, at.port)))
+    return ConfigError(settings.fault("listen", str(fault)))
+
+
+def _on_signals(proxy: Proxy, parts: Assembly) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, proxy.stop)
+    if parts.access_log is not None:
+        loop.add_signal_handler(signal.SIGHUP, parts.access_log.reopen)
+
+
+async def build(config: str) -> Served:
+    """For `mitmdump -s proxy_addon/addon.py`: an engine by the named configuration file, or by the usual one."""
+    settings = _settings(config)
+    parts = await assemble(settings)
+    return Served(parts.engine, Admission(settings.clients), parts.close)
+
+
+def _settings(config: str) -> Settings:
+    settings = load(Path(config).expanduser() if config else None)
+    probe(settings)
+    return settings

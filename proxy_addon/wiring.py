@@ -1,0 +1,135 @@
+"""From settings to a working engine: the one place that knows which part is made of which.
+
+`assemble` starts nothing that listens. What it hands over is closed in the reverse order of how it was opened.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+
+from .access.public import PublicRepos
+from .accesslog import AccessLog
+from .answer.means import Means, Rules
+from .config import Settings
+from .core.messages import Request
+from .core.status import Outcome
+from .engine import Engine
+from .fetch.fills import Fills
+from .fetch.flights import Flights
+from .fetch.upstream import Upstream
+from .hub.classify import Classifier
+from .metrics import Metrics
+from .store.local import DiskStore
+
+log = logging.getLogger(__name__)
+
+
+class Meter:
+    """What upstream exchanges cost, as metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def upstream_request(self, hub: str, status: int) -> None:
+        self._metrics.upstream(hub, status)
+
+    def upstream_bytes(self, hub: str, size: int) -> None:
+        self._metrics.received(hub, size)
+
+
+class Journal:
+    """Every finished request, counted and logged."""
+
+    def __init__(self, metrics: Metrics, log: AccessLog | None) -> None:
+        self._metrics, self._log = metrics, log
+
+    def completed(
+        self,
+        request: Request,
+        status: int,
+        outcome: Outcome,
+        hub: str,
+        kind: str,
+        sent: int,
+        seconds: float,
+        aborted: bool,
+    ) -> None:
+        label = outcome.label
+        self._metrics.request(label, hub, kind, sent, seconds)
+        if self._log is not None:
+            shown = f"{label}; aborted" if aborted else label
+            self._log.write(request, status, shown, hub, kind, sent, seconds, os.urandom(4).hex())
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    engine: Engine
+    store: DiskStore
+    upstream: Upstream
+    fills: Fills
+    metrics: Metrics
+    access_log: AccessLog | None
+
+    async def close(self) -> None:
+        await self.engine.settle()
+        await self.fills.close()
+        await self.upstream.close()
+        await self.store.close()
+        if self.access_log is not None:
+            self.access_log.close()
+
+
+async def assemble(settings: Settings) -> Assembly:
+    """Open the store and the upstream client. Raises ConfigError when the cache directory is not usable."""
+    hubs = settings.hubs
+    store = DiskStore(settings.cache.dir, settings.cache.size, settings.cache.memory)
+    await store.open()
+    metrics = Metrics(store.stats)
+    access_log = AccessLog(settings.access_log) if settings.access_log is not None else None
+    upstream = Upstream(
+        meter=Meter(metrics),
+        connect_to=settings.upstream.connect_to,
+        ca_file=str(settings.upstream.ca_file) if settings.upstream.ca_file else None,
+        proxy=settings.upstream.proxy,
+        connect_timeout=settings.upstream.connect_timeout,
+        stall_timeout=settings.upstream.stall_timeout,
+        bandwidth=settings.upstream.bandwidth,
+        max_connections=settings.upstream.max_connections,
+    )
+    await upstream.start()
+    flights = Flights()
+    fills = Fills(store.blobs, flights, connections=settings.upstream.connections_per_file, slots=upstream.fill_slots)
+    metrics.gauge("fills", "Fills under way", lambda: float(len(fills)))
+    enabled = [name for name in ("huggingface", "modelscope") if getattr(hubs, name).enabled]
+    means = Means(
+        store=store,
+        upstream=upstream,
+        flights=flights,
+        fills=fills,
+        public=PublicRepos(store.responses, time.time),
+        classifier=Classifier(enabled=enabled, others=hubs.others),
+        clock=time.time,
+        boundary=lambda: os.urandom(12).hex(),
+        rules=Rules(
+            ref=settings.freshness.ref,
+            api=settings.freshness.api,
+            not_found=settings.freshness.not_found,
+            stale_if_error=settings.freshness.stale_if_error,
+            xet=hubs.huggingface.xet,
+            mirrors=hubs.huggingface.mirrors,
+        ),
+    )
+    engine = Engine(
+        means,
+        tunnels=settings.tunnel == "public",
+        connect_to=settings.upstream.connect_to.lookup,
+        observer=Journal(metrics, access_log),
+    )
+    return Assembly(engine, store, upstream, fills, metrics, access_log)
+
+
+def other_hosts(settings: Settings) -> tuple[str, ...]:
+    return tuple(other.dns for other in settings.hubs.others)
