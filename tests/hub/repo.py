@@ -1,0 +1,163 @@
+"""A repo as the hub holds it: commits that map paths to files, refs that name commits, and who may read it.
+
+A file's `digest` is what clients see as its ETag: the git blob id of a small file, the SHA-256 of a large one. Commits
+are never changed; `commit` adds one and moves a branch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from . import gitids
+from .content import Source, source_of
+from .xorbs import Xorb, xorbs_of
+
+type Storage = Literal["git", "lfs", "xet"]
+type Content = bytes | str | Path | Source
+
+EPOCH = 1_759_276_800  # 2025-10-01, the date of the first commit of every repo
+PLURAL = {"model": "models", "dataset": "datasets", "space": "spaces", "kernel": "kernels", "bucket": "buckets"}
+GIT_LIMIT = 512 * 1024
+
+
+@dataclass(frozen=True)
+class File:
+    path: str
+    source: Source
+    storage: Storage
+    oid: str  #: git blob id of the file, or of its LFS pointer
+    sha256: str | None = None  #: of a large file
+    xet: str | None = None  #: Xet file hash
+
+    @property
+    def size(self) -> int:
+        return self.source.size
+
+    @property
+    def digest(self) -> str:
+        return self.sha256 or self.oid
+
+    @property
+    def pointer(self) -> bytes:
+        return gitids.pointer(self.sha256 or "", self.size)
+
+
+@dataclass(frozen=True)
+class Commit:
+    sha: str
+    files: Mapping[str, File]
+    trees: Mapping[str, str]
+    when: int
+    title: str
+    parent: str | None = None
+
+
+def make_file(path: str, content: Content, storage: Storage | None) -> File:
+    source = source_of(content)
+    kind = storage or ("git" if source.size <= GIT_LIMIT else "xet")
+    if kind == "git":
+        return File(path, source, kind, gitids.blob_id(bytes(source.read(0, source.size))))
+    sha256 = source.sha256
+    xet = hashlib.sha256(f"xet:{sha256}".encode()).hexdigest() if kind == "xet" else None
+    return File(path, source, kind, gitids.blob_id(gitids.pointer(sha256, source.size)), sha256, xet)
+
+
+@dataclass
+class Repo:
+    id: str
+    type: str = "model"
+    files: Mapping[str, Content] = field(default_factory=dict)
+    storage: Mapping[str, Storage] = field(default_factory=dict)
+    gated: Literal[False, "auto", "manual"] = False
+    private: bool = False
+    disabled: bool = False
+    readers: Iterable[str] = ()  #: tokens that may read a gated or private repo
+    info: Mapping[str, object] = field(default_factory=dict)  #: more keys of the API's answer
+    issues: list[dict[str, str]] = field(default_factory=list)  #: `filesWithIssues` of the security scan
+
+    def __post_init__(self) -> None:
+        seed = hashlib.sha256(f"{self.type}:{self.id}".encode()).hexdigest()
+        self.object_id = seed[:24]  #: stays the same when the repo is renamed
+        self.lfs_prefix = f"{seed[:2]}/{seed[2:4]}/{hashlib.sha256(seed.encode()).hexdigest()}"
+        self.admitted = frozenset(self.readers)
+        self.commits: dict[str, Commit] = {}
+        self.refs: dict[str, str] = {}  #: "refs/heads/main" -> commit
+        self.blobs: dict[str, File] = {}  #: by SHA-256 and by Xet hash
+        self.xorbs: dict[str, Xorb] = {}
+        self.commit(self.files, title="initial commit", storage=self.storage)
+
+    def commit(
+        self,
+        files: Mapping[str, Content | None],
+        *,
+        branch: str = "main",
+        title: str = "update",
+        storage: Mapping[str, Storage] | None = None,
+    ) -> str:
+        """Put `files` on top of a branch (None deletes a path), and return the new commit."""
+        ref = branch if branch.startswith("refs/") else f"refs/heads/{branch}"
+        parent = self.refs.get(ref) or self.refs.get("refs/heads/main")
+        now: dict[str, File] = dict(self.commits[parent].files) if parent else {}
+        for path, content in files.items():
+            if content is None:
+                now.pop(path, None)
+            else:
+                now[path] = self._keep(make_file(path, content, (storage or self.storage).get(path)))
+        trees = gitids.tree_ids({path: f.oid for path, f in now.items()})
+        when = EPOCH + 60 * len(self.commits)
+        sha = gitids.commit_id(gitids.commit_body(trees[""], parent, when, title))
+        self.commits[sha] = Commit(sha, dict(sorted(now.items())), trees, when, title, parent)
+        self.refs[ref] = sha
+        return sha
+
+    def branch(self, name: str, commit: str | None = None) -> None:
+        self.refs[f"refs/heads/{name}"] = commit or self.head
+
+    def tag(self, name: str, commit: str | None = None) -> None:
+        self.refs[f"refs/tags/{name}"] = commit or self.head
+
+    @property
+    def head(self) -> str:
+        return self.refs["refs/heads/main"]
+
+    @property
+    def plural(self) -> str:
+        return PLURAL[self.type]
+
+    @property
+    def web(self) -> str:
+        """The repo's path on the site, without a leading slash."""
+        return self.id if self.type == "model" else f"{self.plural}/{self.id}"
+
+    def file(self, path: str, revision: str = "main") -> File:
+        commit = self.at(revision)
+        if commit is None:
+            raise KeyError(revision)
+        return commit.files[path]
+
+    def at(self, revision: str) -> Commit | None:
+        """The commit of a branch, a tag, a full ref, a commit id, or seven and more digits of one."""
+        for ref in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision):
+            if ref in self.refs:
+                return self.commits[self.refs[ref]]
+        if len(revision) >= 7:
+            return next((c for sha, c in self.commits.items() if sha.startswith(revision)), None)
+        return None
+
+    def history(self, commit: Commit) -> list[Commit]:
+        chain = [commit]
+        while parent := chain[-1].parent:
+            chain.append(self.commits[parent])
+        return chain
+
+    def _keep(self, file: File) -> File:
+        if file.sha256:
+            self.blobs[file.sha256] = file
+        if file.xet:
+            self.blobs[file.xet] = file
+            self.xorbs |= {x.hash: x for x in xorbs_of(file.source, file.xet)}
+        return file
