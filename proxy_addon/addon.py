@@ -1,0 +1,296 @@
+"""mitmproxy's hooks on one side, the engine on the other; decides nothing, and fails closed.
+
+mitmproxy swallows what a hook raises and carries on, which for a proxy means: upstream. So every hook here that could
+let something through catches everything and turns it into a refusal, and until an engine is there all is refused.
+As a script it builds its own engine: `mitmdump -s proxy_addon/addon.py --set hubgate_config=hubgate.yaml`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mitmproxy import connection, ctx, http
+from mitmproxy.addonmanager import Loader
+from mitmproxy.addons.next_layer import NextLayer
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.proxy import layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import ClientTLSLayer, HttpLayer, ServerTLSLayer
+from mitmproxy.proxy.layers.http import HTTPMode
+from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+from mitmproxy.tls import TlsData
+
+if __name__.startswith("__mitmproxy_script__"):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from proxy_addon.core.errors import UpstreamFailed
+from proxy_addon.core.messages import Pass, Reply, Request
+from proxy_addon.core.status import Detail, Fwd, Outcome
+from proxy_addon.edge import framing, intake, relay
+from proxy_addon.edge.admission import Admission, Deadlines, Open
+from proxy_addon.edge.contract import Engine
+from proxy_addon.edge.h1 import response
+from proxy_addon.edge.pump import Exchange
+from proxy_addon.edge.wire import Wire
+from proxy_addon.streaming import GateLayer, HubgateAnswerHook, HubgateBodyHook
+
+logger = logging.getLogger(__name__)
+
+#: Seconds within which a header block, or a TLS handshake, has to be finished.
+HEADER_DEADLINE = 15.0
+
+__all__ = ["Hubgate", "HubgateAnswerHook", "HubgateBodyHook", "Served"]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What `proxy_addon.serve.build` hands over; `close` gives back all that the engine holds."""
+
+    engine: Engine
+    admission: Admission
+    close: Callable[[], Awaitable[None]]
+
+
+class _NotYet:
+    """Stands in until there is an engine: takes everything, answers 503."""
+
+    def quick(self, request: Request) -> Reply | None:
+        return None
+
+    def takes(self, request: Request) -> bool:
+        return True
+
+    async def handle(self, request: Request) -> Reply | Pass:
+        raise UpstreamFailed("hubgate is starting", 503)
+
+    def intercepts(self, host: str, port: int) -> bool:
+        return False
+
+    def tunnel(self, host: str, port: int) -> str | None:
+        return "hubgate is starting"
+
+    def connect_to(self, host: str, port: int) -> tuple[str, int] | None:
+        return None
+
+    async def resolve(self, host: str, port: int) -> tuple[str, int]:
+        raise UpstreamFailed("hubgate is starting", 503)
+
+    def completed(self, *record: object) -> None:
+        pass
+
+
+class Hubgate:
+    name = "hubgate"
+
+    def __init__(
+        self, engine: Engine | None = None, admission: Admission | None = None, deadline: float = HEADER_DEADLINE
+    ) -> None:
+        self.engine: Engine = engine or _NotYet()
+        self.admission = admission or Admission()
+        self.draining = False
+        self.open = Open()
+        self._deadlines = Deadlines(deadline, self._expired)
+        self._admitted: set[str] = set()
+        self._close: Callable[[], Awaitable[None]] | None = None
+
+    # As a plugin of mitmdump
+
+    def load(self, loader: Loader) -> None:
+        loader.add_option("hubgate_config", str, "", "The configuration file of hubgate.")
+
+    async def running(self) -> None:
+        if not isinstance(self.engine, _NotYet) or __name__.startswith("proxy_addon"):
+            return
+        from proxy_addon import serve
+
+        ctx.options.update(connection_strategy="lazy", upstream_cert=False, validate_inbound_headers=True)
+        try:
+            served: Served = await serve.build(ctx.options.hubgate_config)
+        except Exception as fault:
+            logger.error("%s", fault)
+            ctx.master.shutdown()
+            return
+        self.engine, self.admission, self._close = served.engine, served.admission, served.close
+
+    async def done(self) -> None:
+        if self._close is not None:
+            await self._close()
+
+    # What the layers ask for
+
+    def wire(self, context: Context) -> Wire:
+        return Wire(self._connection(context.client), context.layers)
+
+    def deadline(self, context: Context, *, armed: bool) -> None:
+        self._deadlines.set(context.client.id, armed=armed)
+
+    def _connection(self, client: connection.Client) -> ProxyConnectionHandler:
+        server: Proxyserver = ctx.master.addons.get("proxyserver")
+        return server.connections[client.id]
+
+    def _expired(self, ident: str) -> None:
+        server: Proxyserver = ctx.master.addons.get("proxyserver")
+        handler = server.connections.get(ident)
+        if handler is not None and (io := handler.transports.get(handler.client)) and io.handler:
+            logger.info("closed: no whole header block in time from %s", handler.client.peername[0])
+            io.handler.cancel("header deadline")
+
+    # Connections
+
+    def client_connected(self, client: connection.Client) -> None:
+        try:
+            reason = self.admission.enter(client.peername[0])
+            if reason is None:
+                self._admitted.add(client.id)
+                self._deadlines.set(client.id, armed=True)
+        except Exception:
+            logger.exception("admission failed")
+            reason = "internal error"
+        if reason is not None:
+            logger.warning("connection from %s refused: %s", client.peername[0], reason)
+            client.error = reason
+
+    def client_disconnected(self, client: connection.Client) -> None:
+        self._deadlines.set(client.id, armed=False)
+        if client.id in self._admitted:
+            self._admitted.discard(client.id)
+            self.admission.leave(client.peername[0])
+
+    def http_connect(self, flow: http.HTTPFlow) -> None:
+        try:
+            reply = self._connect(flow)
+        except Exception as fault:
+            ident = framing.error_id()
+            logger.error("%s: CONNECT %s", ident, flow.request.authority, exc_info=fault)
+            reply = framing.failed(ident)
+        if reply is not None:
+            assert isinstance(reply.body, bytes)
+            flow.response = response(reply.status, framing.phrase(reply), reply.headers)
+            flow.response.data.content = reply.body
+            request = Request("CONNECT", "https", flow.request.host, flow.request.port, "", client=_peer(flow))
+            self.engine.completed(request, reply.status, reply.outcome, "-", "tunnel", len(reply.body), 0.0, False)
+
+    def _connect(self, flow: http.HTTPFlow) -> Reply | None:
+        named = intake.authority(flow.request.authority, "")
+        if named is None:
+            return framing.refused(intake.Refusal(400, "CONNECT wants host:port"))
+        host, port = named
+        # From here on the tunnel is known by this one spelling.
+        flow.request.data.host, flow.request.data.port = host, port
+        if self.engine.intercepts(host, port):
+            flow.metadata["hubgate-ours"] = True
+            return None
+        phrase = self.engine.tunnel(host, port)
+        if phrase is None:
+            return None
+        refused = framing.refused(intake.Refusal(403, phrase, Detail.DENIED))
+        refused.reason = phrase
+        return refused
+
+    def next_layer(self, ask: layer.NextLayer) -> None:
+        try:
+            self._next_layer(ask)
+        except Exception:
+            logger.exception("no layer for this connection")
+            ask.layer = relay.TurnedAway(ask.context)
+
+    def _next_layer(self, ask: layer.NextLayer) -> None:
+        context = ask.context
+        inside = any(isinstance(above, GateLayer) for above in context.layers)
+        if ask.layer is None:
+            usual: NextLayer = ctx.master.addons.get("nextlayer")
+            usual.next_layer(ask)
+        above: layer.Layer | None = None
+        chosen = ask.layer
+        while isinstance(chosen, (ClientTLSLayer, ServerTLSLayer)):
+            above, chosen = chosen, chosen.child_layer
+        if type(chosen) is HttpLayer:
+            context.layers.remove(chosen)
+            ours = GateLayer(context, HTTPMode.transparent if inside else HTTPMode.regular, self)
+            if above is None:
+                ask.layer = ours
+            else:
+                above.child_layer = ours  # type: ignore[attr-defined]
+
+    def tls_established_client(self, data: TlsData) -> None:
+        self._deadlines.set(data.context.client.id, armed=False)
+
+    # Exchanges with the engine
+
+    async def hubgate_answer(self, exchange: Exchange) -> None:
+        async def ask() -> None:
+            exchange.reply = await self.engine.handle(exchange.request)
+
+        with self.open:
+            await exchange.run(ask)
+
+    async def hubgate_body(self, exchange: Exchange) -> None:
+        with self.open:
+            await exchange.run(exchange.send_body)
+
+    # What is passed through
+
+    async def server_connect(self, data: ServerConnectionHookData) -> None:
+        try:
+            assert data.server.address is not None
+            host, port = intake.normal(data.server.address[0]), data.server.address[1]
+            data.server.address = self.engine.connect_to(host, port) or await self.engine.resolve(host, port)
+        except UpstreamFailed as fault:
+            data.server.error = fault.reason
+        except Exception:
+            logger.exception("no address to connect to")
+            data.server.error = "internal error"
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        if "hubgate" in flow.metadata:
+            flow.request.stream = True
+            self.open.begin()
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        exchange = flow.metadata.get("hubgate")
+        if exchange is None or flow.response is None:
+            return
+
+        def count(data: bytes) -> bytes:
+            exchange.sent += len(data)
+            return data
+
+        flow.response.stream = count
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        self._passed(flow, aborted=False)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        self._passed(flow, aborted=True)
+
+    def _passed(self, flow: http.HTTPFlow, *, aborted: bool) -> None:
+        exchange: Exchange | None = flow.metadata.pop("hubgate", None)
+        if exchange is None:
+            return
+        self.open.end()
+        passed = exchange.reply if isinstance(exchange.reply, Pass) else Pass()
+        status = flow.response.status_code if flow.response else 502
+        self.engine.completed(
+            exchange.request,
+            status,
+            Outcome(fwd=Fwd.BYPASS, fwd_status=status if flow.response else None),
+            passed.hub,
+            passed.kind,
+            exchange.sent,
+            exchange.seconds,
+            aborted,
+        )
+
+
+def _peer(flow: http.HTTPFlow) -> str:
+    peer = flow.client_conn.peername
+    return peer[0] if peer else ""
+
+
+if __name__.startswith("__mitmproxy_script__"):
+    addons = [Hubgate()]

@@ -1,0 +1,62 @@
+"""An HTTP/2 server side that sends a body only as far as the client's windows are open.
+
+mitmproxy keeps what a closed window holds back, without bound. Here the sender asks for the room first (RFC 9113
+§5.2) and waits for it, so nothing is kept but the body's own buffer. DATA frames of a body are laid out here in one
+go, which leaves their price close to HTTP/1.1's; both windows are charged as h2 itself charges them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from mitmproxy.proxy import layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.events import ConnectionClosed, DataReceived, Event
+from mitmproxy.proxy.layers.http._http2 import Http2Server
+
+
+class PacedHttp2Server(Http2Server):
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def _handle_event(self, event: Event) -> layer.CommandGenerator[None]:
+        yield from super()._handle_event(event)
+        if isinstance(event, (DataReceived, ConnectionClosed)) and self._waiting:
+            self._wake()
+
+    def room(self, stream_id: int) -> int:
+        """Bytes of DATA that may go out now. Raises ConnectionError when the stream is no longer open."""
+        if not self.is_open_for_us(stream_id):
+            raise ConnectionResetError("the stream was reset")
+        return max(0, self.h2_conn.local_flow_control_window(stream_id))
+
+    async def more_room(self) -> None:
+        """Returns when the client has sent something; ask `room` again then."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        try:
+            await future
+        finally:
+            if not future.done() or future.cancelled():
+                self._waiting = [other for other in self._waiting if other is not future]
+
+    def data(self, stream_id: int, payload: memoryview) -> bytes:
+        """DATA frames for `payload`, which fits into `room`; the windows are charged."""
+        size = len(payload)
+        stream = self.h2_conn.streams[stream_id]
+        stream.outbound_flow_control_window -= size
+        self.h2_conn.outbound_flow_control_window -= size
+        most = self.h2_conn.max_outbound_frame_size
+        ident = stream_id.to_bytes(4)
+        parts: list[bytes | memoryview] = []
+        for start in range(0, size, most):
+            part = payload[start : start + most]
+            parts += (len(part).to_bytes(3) + b"\0\0" + ident, part)
+        return b"".join(parts)
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)

@@ -1,0 +1,137 @@
+"""One exchange between a client and the engine, and the loop that moves its body.
+
+The loop holds one unit of the body at most and sends it in steps, each waiting for the client: constant memory whatever
+the size and however slow the reader. Exactly the promised bytes go out, or `BodyLost` is raised before an end that
+would look like one. Whoever stops the exchange cancels its task; the body is closed in any case, exactly once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from proxy_addon.core.errors import BodyLost
+from proxy_addon.core.messages import Body, Buffer, Pass, Reply, Request
+
+from .framing import Framing
+from .h2 import PacedHttp2Server
+from .wire import STALL, STEP, Wire
+
+#: What is asked of a body at once, in bytes.
+UNIT = 1024 * 1024
+#: Seconds between two signs of life while the engine or a body is waited for: mitmproxy closes idle connections.
+_TICK = 30.0
+
+
+@dataclass(eq=False, slots=True)
+class Exchange:
+    request: Request
+    wire: Wire
+    started: float = field(default_factory=time.perf_counter)
+    reply: Reply | Pass | None = None
+    framing: Framing | None = None
+    h2: tuple[PacedHttp2Server, int] | None = None
+    sent: int = 0
+    aborted: bool = False
+    fault: BaseException | None = None
+    task: asyncio.Task[object] | None = None
+    ours: bool = True  # it is not the client that is waited for
+    _ticks: asyncio.TimerHandle | None = None
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+    def abort(self) -> None:
+        """The client has left: whatever is being awaited for it is cancelled."""
+        self.aborted = True
+        if self.task is not None:
+            self.task.cancel()
+
+    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Does `work`, keeping what it raises in `fault`; returns early, and quietly, when aborted."""
+        task = self.task = asyncio.current_task()
+        assert task is not None
+        if self.aborted:
+            return
+        self._tick()
+        try:
+            await work()
+        except asyncio.CancelledError as stop:
+            if not self.aborted:
+                raise
+            task.uncancel()
+            self.fault = stop
+        except Exception as fault:
+            self.fault = fault
+        finally:
+            self.task = None
+            if self._ticks is not None:
+                self._ticks.cancel()
+
+    def _tick(self) -> None:
+        if self.ours:
+            self.wire.alive()
+        self._ticks = asyncio.get_running_loop().call_later(_TICK, self._tick)
+
+    async def send_body(self) -> None:
+        assert isinstance(self.reply, Reply) and not isinstance(self.reply.body, bytes) and self.framing is not None
+        body: Body = self.reply.body
+        try:
+            await self._pump(body, self.framing)
+        finally:
+            body.close()
+
+    async def _pump(self, body: Body, framing: Framing) -> None:
+        left = framing.length
+        last = b""
+        while True:
+            # One byte more than is due is asked for: a body which overruns must not end as if it were right.
+            piece = await body.read(UNIT if left is None else min(UNIT, left + 1))
+            self.ours = False
+            if not piece:
+                break
+            if left is not None:
+                left -= len(piece)
+                if left < 0:
+                    raise BodyLost(f"body is longer than its {framing.length} bytes")
+                if left == 0 and self.h2 is None:
+                    # Over HTTP/1 the last byte is the end. It waits until the body has said so too.
+                    last, piece = bytes(piece[-1:]), piece[:-1]
+            await (self._paced(piece) if self.h2 else self._steps(piece, framing.chunked))
+            self.ours = True
+        if left:
+            raise BodyLost(f"body ended {left} bytes short")
+        if last:
+            await self._steps(last, chunked=False)
+
+    async def _steps(self, piece: Buffer, chunked: bool) -> None:
+        send, drain = self.wire.send, self.wire.drain
+        view = memoryview(piece)
+        for start in range(0, len(view), STEP):
+            step = view[start : start + STEP]
+            send(b"".join((b"%x\r\n" % len(step), step, b"\r\n")) if chunked else step)
+            self.sent += len(step)
+            await drain()
+        # A client as fast as we are never makes `drain` wait: let the others have their turn.
+        await asyncio.sleep(0)
+
+    async def _paced(self, piece: Buffer) -> None:
+        assert self.h2 is not None
+        server, stream_id = self.h2
+        view = memoryview(piece)
+        start = 0
+        while start < len(view):
+            room = server.room(stream_id)
+            if not room:
+                async with asyncio.timeout(STALL):
+                    await server.more_room()
+                continue
+            step = view[start : start + min(room, STEP)]
+            self.wire.send(server.data(stream_id, step))
+            start += len(step)
+            self.sent += len(step)
+            await self.wire.drain()
+        await asyncio.sleep(0)

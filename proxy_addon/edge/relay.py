@@ -1,0 +1,56 @@
+"""Layers for what is not answered here: a tunnel that carries bytes untouched, and a connection that is turned away."""
+
+from __future__ import annotations
+
+from mitmproxy.net.tls import starts_like_tls_record
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import TCPLayer
+from mitmproxy.proxy.layers.tls import parse_client_hello
+
+from .contract import Engine
+from .intake import normal
+
+
+class TurnedAway(layer.Layer):
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.Start):
+            yield commands.CloseConnection(self.context.client)
+
+
+class Tunnel(TCPLayer):
+    """Relays once the first bytes were looked at.
+
+    A hub's name in the TLS hello of a tunnel to somewhere else would pass by policy and cache: it is turned away.
+    """
+
+    def __init__(self, context: Context, engine: Engine, port: int) -> None:
+        super().__init__(context, ignore=True)
+        self._engine, self._port = engine, port
+        self._first: bytes | None = b""
+
+    def relay_messages(self, event: events.Event) -> layer.CommandGenerator[None]:
+        client = self.context.client
+        if self._first is not None and isinstance(event, events.DataReceived) and event.connection is client:
+            self._first += event.data
+            hello = _hello(self._first)
+            if hello is None:
+                return
+            if hello and self._engine.intercepts(normal(hello), self._port):
+                self._handle_event = self.done
+                yield commands.CloseConnection(self.context.server)
+                yield commands.CloseConnection(client)
+                return
+            event, self._first = events.DataReceived(client, self._first), None
+        yield from super().relay_messages(event)
+
+
+def _hello(first: bytes) -> str | None:
+    """The server name in a TLS hello, "" when there is none; None while more is needed to tell."""
+    if not starts_like_tls_record(first):
+        return None if first == b"\x16\x03"[: len(first)] else ""
+    try:
+        hello = parse_client_hello(first)
+    except ValueError:
+        return ""
+    return None if hello is None else hello.sni or ""

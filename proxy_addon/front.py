@@ -1,0 +1,154 @@
+"""Plain GET and HEAD requests, answered from memory before mitmproxy's HTTP layers see them.
+
+Takes a request only when there is one way to read it: a complete header block that fits one strict pattern, no body and
+no header that changes framing or the connection, exactly one Host, equal to where the connection goes. Everything
+else, and whatever the engine does not have in memory, is handed on untouched, in order. The caller guarantees that
+nothing is being served on the connection and nothing of an earlier request is buffered.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+
+from proxy_addon.core.messages import Headers, Reply, Request
+from proxy_addon.edge import framing
+from proxy_addon.edge.contract import Engine
+from proxy_addon.edge.intake import Place, authority, normal
+
+logger = logging.getLogger(__name__)
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_HEAD = re.compile(
+    rb"(GET|HEAD) (?:http://([A-Za-z0-9.:_-]{1,255}))?(/[!-\"$->@-~]*+)(?:\?([!-\"$-~]*+))? HTTP/1\.1\r\n"
+    rb"((?>" + _TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)+)\r\n"
+)
+_NOT_HERE = frozenset(
+    ("content-length", "transfer-encoding", "upgrade", "expect", "te", "trailer", "proxy-connection", "http2-settings")
+)
+#: Header blocks that were understood, by their bytes: clients repeat themselves.
+_KNOWN: dict[bytes, tuple[Headers, str] | None] = {}
+_KNOWN_LIMIT = 512
+_KNOWN_BLOCK = 2048
+
+
+def _read(block: bytes) -> tuple[Headers, str] | None:
+    """The fields and the one Host of a header block; None when it is not for this road."""
+    fields = []
+    host = None
+    for line in block[:-2].decode("latin-1").split("\r\n"):
+        name, _, value = line.partition(":")
+        value = value.strip(" \t")
+        fields.append((name, value))
+        low = name.lower()
+        if low == "host":
+            if host is not None:
+                return None
+            host = value
+        elif low in _NOT_HERE or (low == "connection" and value.lower() != "keep-alive"):
+            return None
+    return None if host is None else (Headers(fields), host)
+
+
+def _block(block: bytes) -> tuple[Headers, str] | None:
+    try:
+        return _KNOWN[block]
+    except KeyError:
+        known = _read(block)
+        if len(block) <= _KNOWN_BLOCK:
+            if len(_KNOWN) >= _KNOWN_LIMIT:
+                _KNOWN.clear()
+            _KNOWN[block] = known
+        return known
+
+
+class Front:
+    def __init__(self, engine: Engine, place: Place) -> None:
+        self.engine, self.place = engine, place
+        self._agreed: set[str] = set()
+
+    def answer(self, data: bytes) -> tuple[bytes, bytes]:
+        """What to send at once, and what is left for the slow road."""
+        out: list[bytes] = []
+        at = 0
+        while at < len(data):
+            found = _HEAD.match(data, at)
+            if found is None or (request := self._request(*found.groups())) is None:
+                break
+            started = time.perf_counter()
+            try:
+                reply = self.engine.quick(request)
+                if reply is None:
+                    break
+                sent = _assemble(reply, request.method, out)
+            except Exception:
+                # The slow road meets the same fault and answers 503 with an id.
+                logger.debug("left to the slow road", exc_info=True)
+                break
+            at = found.end()
+            seconds = time.perf_counter() - started
+            try:
+                self.engine.completed(
+                    request, reply.status, reply.outcome, reply.hub, reply.kind, sent, seconds, False
+                )
+            except Exception:
+                logger.exception("the access log failed")
+        if not at:
+            return b"", data
+        return out[0] if len(out) == 1 else b"".join(out), data[at:]
+
+    def _request(
+        self, method: bytes, absolute: bytes | None, path: bytes, query: bytes | None, block: bytes
+    ) -> Request | None:
+        known = _block(block)
+        if known is None:
+            return None
+        headers, host = known
+        place = self.place
+        named: tuple[str, int] | None
+        if place.host is None:
+            if absolute is None:
+                return None
+            named = authority(absolute.decode("ascii"), "http")
+            if named is None or authority(host, "http") != named:
+                return None
+        else:
+            if absolute is not None or (host not in self._agreed and not self._agree(host)):
+                return None
+            named = (place.host, place.port)
+        return Request(
+            method.decode("ascii"),
+            place.scheme,
+            named[0],
+            named[1],
+            path.decode("ascii"),
+            "" if query is None else query.decode("ascii"),
+            headers,
+            b"",
+            place.client,
+        )
+
+    def _agree(self, host: str) -> bool:
+        place = self.place
+        agrees = authority(host, place.scheme) == (place.host, place.port) and (
+            place.sni is None or normal(place.sni) == place.host
+        )
+        if agrees:
+            self._agreed.add(host)
+        return agrees
+
+
+def _assemble(reply: Reply, method: str, out: list[bytes]) -> int:
+    """Adds the whole reply to `out`; the number of body bytes in it."""
+    body = reply.body
+    if not isinstance(body, bytes):
+        body.close()
+        raise TypeError("a quick reply has its body in memory")
+    frame = framing.frame(reply, method, "HTTP/1.1")
+    head = framing.head(reply.status, framing.phrase(reply), frame.headers)
+    if frame.bodiless:
+        out.append(head)
+        return 0
+    out.append(head + body)
+    return len(body)
