@@ -7,11 +7,12 @@ As a script it builds its own engine: `mitmdump -s proxy_addon/addon.py --set hu
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mitmproxy import connection, ctx, http
 from mitmproxy.addonmanager import Loader
@@ -35,6 +36,7 @@ from proxy_addon.edge import framing, intake, relay
 from proxy_addon.edge.admission import Admission, Deadlines, Open
 from proxy_addon.edge.contract import Engine
 from proxy_addon.edge.h1 import response
+from proxy_addon.edge.not_yet import NotYet
 from proxy_addon.edge.pump import Exchange
 from proxy_addon.edge.wire import Wire
 from proxy_addon.streaming import GateLayer, HubgateAnswerHook, HubgateBodyHook
@@ -47,41 +49,12 @@ HEADER_DEADLINE = 15.0
 __all__ = ["Hubgate", "HubgateAnswerHook", "HubgateBodyHook", "Served"]
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(NamedTuple):  # not a dataclass: mitmproxy loads scripts outside `sys.modules`, where those cannot be made
     """What `proxy_addon.serve.build` hands over; `close` gives back all that the engine holds."""
 
     engine: Engine
     admission: Admission
     close: Callable[[], Awaitable[None]]
-
-
-class _NotYet:
-    """Stands in until there is an engine: takes everything, answers 503."""
-
-    def quick(self, request: Request) -> Reply | None:
-        return None
-
-    def takes(self, request: Request) -> bool:
-        return True
-
-    async def handle(self, request: Request) -> Reply | Pass:
-        raise UpstreamFailed("hubgate is starting", 503)
-
-    def intercepts(self, host: str, port: int) -> bool:
-        return False
-
-    def tunnel(self, host: str, port: int) -> str | None:
-        return "hubgate is starting"
-
-    def connect_to(self, host: str, port: int) -> tuple[str, int] | None:
-        return None
-
-    async def resolve(self, host: str, port: int) -> tuple[str, int]:
-        raise UpstreamFailed("hubgate is starting", 503)
-
-    def completed(self, *record: object) -> None:
-        pass
 
 
 class Hubgate:
@@ -90,7 +63,7 @@ class Hubgate:
     def __init__(
         self, engine: Engine | None = None, admission: Admission | None = None, deadline: float = HEADER_DEADLINE
     ) -> None:
-        self.engine: Engine = engine or _NotYet()
+        self.engine: Engine = engine or NotYet()
         self.admission = admission or Admission()
         self.draining = False
         self.open = Open()
@@ -104,7 +77,7 @@ class Hubgate:
         loader.add_option("hubgate_config", str, "", "The configuration file of hubgate.")
 
     async def running(self) -> None:
-        if not isinstance(self.engine, _NotYet) or __name__.startswith("proxy_addon"):
+        if not isinstance(self.engine, NotYet) or __name__.startswith("proxy_addon"):
             return
         from proxy_addon import serve
 
@@ -125,6 +98,10 @@ class Hubgate:
 
     def wire(self, context: Context) -> Wire:
         return Wire(self._connection(context.client), context.layers)
+
+    def reader(self, context: Context) -> relay.PacedReader | None:
+        io = self._connection(context.client).transports.get(context.server)
+        return io.reader if io is not None and isinstance(io.reader, relay.PacedReader) else None
 
     def deadline(self, context: Context, *, armed: bool) -> None:
         self._deadlines.set(context.client.id, armed=armed)
@@ -223,15 +200,12 @@ class Hubgate:
     # Exchanges with the engine
 
     async def hubgate_answer(self, exchange: Exchange) -> None:
-        async def ask() -> None:
-            exchange.reply = await self.engine.handle(exchange.request)
-
         with self.open:
-            await exchange.run(ask)
+            await exchange.finish()
 
     async def hubgate_body(self, exchange: Exchange) -> None:
         with self.open:
-            await exchange.run(exchange.send_body)
+            await exchange.finish()
 
     # What is passed through
 
@@ -245,6 +219,11 @@ class Hubgate:
         except Exception:
             logger.exception("no address to connect to")
             data.server.error = "internal error"
+
+    def server_connected(self, data: ServerConnectionHookData) -> None:
+        io = self._connection(data.client).transports[data.server]
+        if isinstance(io.reader, asyncio.StreamReader):
+            io.reader = relay.PacedReader(io.reader)  # type: ignore[assignment]
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         if "hubgate" in flow.metadata:

@@ -28,6 +28,7 @@ from .core.errors import BodyLost
 from .core.invalidation import SAFE
 from .core.messages import Headers, Pass, Reply, Request
 from .core.status import Detail, Fwd, Outcome
+from .fetch.addresses import is_literal, is_public
 from .hub.resources import (
     Blob,
     Document,
@@ -41,6 +42,7 @@ from .hub.resources import (
     Secret,
     Telemetry,
 )
+from .store.contract import View
 
 LARGEST_REQUEST = 1024 * 1024  # bytes of a request body that the engine holds
 
@@ -58,6 +60,7 @@ class Observer(Protocol):
         sent: int,
         seconds: float,
         aborted: bool,
+        first_byte: float,
     ) -> None: ...
 
 
@@ -80,10 +83,16 @@ class Engine:
     async def handle(self, request: Request) -> Reply | Pass:
         resource = self._resource(request)
         try:
-            reply = await self._answered(request, resource)
+            reply = await self._glanced(request, resource) or await self._answered(request, resource)
         except BodyLost as lost:
             reply = refusal(request, 502, f"hubgate: {lost}", Detail.UPSTREAM)
         return _signed(reply, resource) if isinstance(reply, Reply) else reply
+
+    async def _glanced(self, request: Request, resource: Resource) -> Reply | None:
+        """A small warm hit from disk, in one go."""
+        if not isinstance(resource, File | Document | Plain):
+            return None
+        return await self._means.store.glance(lambda view: self._seen(view, request, resource))
 
     async def _answered(self, request: Request, resource: Resource) -> Reply | Pass:
         match resource:
@@ -113,18 +122,22 @@ class Engine:
     def quick(self, request: Request) -> Reply | None:
         """The reply if nothing but memory is needed for it."""
         resource = self._resource(request)
+        reply = self._seen(self._means.store.memory, request, resource)
+        return None if reply is None else _signed(reply, resource)
+
+    def _seen(self, view: View, request: Request, resource: Resource) -> Reply | None:
+        """A small warm hit, from what `view` shows; None for all else."""
         if request.scheme == "http" and resource.hub != "other":
             return None
         match resource:
             case File():
-                reply = self._files.quickly(request, resource)
+                return self._files.quickly(view, request, resource)
             case Document():
-                reply = self._documents.quickly(request, resource)
+                return self._documents.quickly(view, request, resource)
             case Plain():
-                reply = self._plains.quickly(request, resource)
+                return self._plains.quickly(view, request, resource)
             case _:
                 return None
-        return None if reply is None else _signed(reply, resource)
 
     def takes(self, request: Request) -> bool:
         """Whether `handle` answers; the edge then brings the whole body, at most `LARGEST_REQUEST` bytes."""
@@ -160,7 +173,11 @@ class Engine:
 
     def tunnel(self, host: str, port: int) -> str | None:
         """None if a CONNECT to a host that is not ours may be relayed, else the reason phrase to refuse it with."""
-        if self._tunnels or self.intercepts(host, port):
+        if self.intercepts(host, port):
+            return None
+        if self._connect_to(host, port) is None and is_literal(host) and not is_public(host.strip("[]")):
+            return f"Host {host} is a private address"
+        if self._tunnels:
             return None
         return f"Host {host} is not reachable through hubgate (tunnel: deny)"[:120]
 
@@ -181,9 +198,20 @@ class Engine:
         sent: int,
         seconds: float,
         aborted: bool,
+        first_byte: float | None = None,
     ) -> None:
         """Called once per request, when it is over."""
-        self._observer.completed(request, reply_status, outcome, hub, kind, sent, seconds, aborted)
+        self._observer.completed(
+            request,
+            reply_status,
+            outcome,
+            hub,
+            kind,
+            sent,
+            seconds,
+            aborted,
+            seconds if first_byte is None else first_byte,
+        )
         if request.method not in SAFE and 200 <= reply_status < 400:
             resource = self._resource(replace(request, body=b""))
             if isinstance(resource, Passed) and resource.repo is not None:

@@ -89,9 +89,7 @@ class Front:
             at = found.end()
             seconds = time.perf_counter() - started
             try:
-                self.engine.completed(
-                    request, reply.status, reply.outcome, reply.hub, reply.kind, sent, seconds, False
-                )
+                self.engine.completed(request, reply.status, reply.outcome, reply.hub, reply.kind, sent, seconds, False)
             except Exception:
                 logger.exception("the access log failed")
         if not at:

@@ -7,7 +7,6 @@ that is alive once serving begins is frozen out of the garbage collector, which 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,7 +43,7 @@ class Proxy:
             rawtcp=False,
             http2_ping_keepalive=0,
         )
-        self._stopping = asyncio.Event()
+        self._stopping, self._hurried = asyncio.Event(), asyncio.Event()
 
     async def bind(self) -> list[tuple[str, int]]:
         """The addresses listened on. Raises OSError, with the system's errno, when one cannot be had."""
@@ -76,14 +75,18 @@ class Proxy:
             self._tasks.__exit__(None, None, None)
 
     def stop(self) -> None:
+        """Begin to drain; said again, wait no longer."""
+        if self._stopping.is_set():
+            self._hurried.set()
         self._stopping.set()
 
     async def _drain(self, seconds: float) -> None:
         self.addon.draining = True
         await self._server.servers.update([])
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.addon.open.none()
+        waits = [asyncio.ensure_future(each) for each in (self.addon.open.none(), self._hurried.wait())]
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
         tasks = [io.handler for each in self._server.connections.values() for io in each.transports.values()]
         alive = [task for task in tasks if task is not None]
         for task in alive:

@@ -1,7 +1,7 @@
 """The life of the process: check, bind, announce, serve, drain.
 
 Everything that can be wrong is found before the first port is open, and told as a `ConfigError`: nothing is half
-started. SIGTERM and ^C drain; SIGHUP reopens the access log.
+started. SIGTERM and ^C drain, a second one ends the wait; SIGHUP reopens the access log.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def run(settings: Settings, announce: Announce) -> int:
     """Serve until SIGTERM or ^C; the exit status. Raises ConfigError."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("proxy_addon").setLevel(logging.INFO)
+    logging.getLogger("mitmproxy.addons.proxyserver").setLevel(logging.CRITICAL)  # a failed bind is told once, by us
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold tokens
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard))

@@ -11,69 +11,34 @@ the states of `HttpStream`, `Http1Server.state/buf`, `BufferedH2Connection`, `Co
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
-from typing import Protocol
+import contextlib
 
 from mitmproxy import http
 from mitmproxy.proxy import commands, events, layer
-from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import DropStream, HttpLayer, HTTPMode, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http import DropStream, HttpLayer, HTTPMode, SendHttp
 from mitmproxy.proxy.layers.http._events import (
-    ErrorCode,
     RequestData,
     RequestEndOfMessage,
     RequestHeaders,
     RequestProtocolError,
-    ResponseData,
-    ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
 )
 
-from proxy_addon.core.errors import BodyLost, UpstreamFailed
-from proxy_addon.core.messages import Headers, Pass, Reply, Request
-from proxy_addon.core.status import Outcome
+from proxy_addon.core.messages import Pass, Reply, Request
 from proxy_addon.edge import framing, intake
-from proxy_addon.edge.contract import BODY_LIMIT, Engine
+from proxy_addon.edge.contract import BODY_LIMIT
 from proxy_addon.edge.h1 import StrictHttp1Server, response
 from proxy_addon.edge.h2 import PacedHttp2Server
-from proxy_addon.edge.held import HeldBody
 from proxy_addon.edge.intake import Place, Refusal
 from proxy_addon.edge.pump import Exchange
 from proxy_addon.edge.relay import Tunnel
+from proxy_addon.edge.reply import Gate, HubgateAnswerHook, HubgateBodyHook, ReplyStream
 from proxy_addon.edge.wire import STEP, Wire
 from proxy_addon.front import Front
 
-logger = logging.getLogger(__name__)
-
-
-class Gate(Protocol):
-    """What the layers need of the addon."""
-
-    engine: Engine
-    draining: bool
-
-    def wire(self, context: Context) -> Wire: ...
-
-    def deadline(self, context: Context, *, armed: bool) -> None:
-        """Start, or call off, the time within which a header block has to be finished."""
-        ...
-
-
-@dataclass
-class HubgateAnswerHook(StartHook):
-    """Asks the engine; the exchange then holds a reply, a Pass or a fault."""
-
-    exchange: Exchange
-
-
-@dataclass
-class HubgateBodyHook(StartHook):
-    """Sends a reply's body to its end; the exchange then holds a fault if it was not reached."""
-
-    exchange: Exchange
+__all__ = ["GateLayer", "GateStream", "HubgateAnswerHook", "HubgateBodyHook"]
 
 
 class GateLayer(HttpLayer):
@@ -93,35 +58,52 @@ class GateLayer(HttpLayer):
         self.h1: StrictHttp1Server | None = None
         self.h2: PacedHttp2Server | None = None
         self.front: Front | None = None
+        self._wire: Wire | None = None
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        client = self.context.client
-        if isinstance(event, events.DataReceived) and event.connection is client and self.h1 is not None:
-            if not self.streams:
-                data = event.data
-                if self.front is not None and not self.h1.buf and self.h1.state == self.h1.read_headers:
-                    out, data = self.front.answer(data)
-                    if out:
-                        yield commands.SendData(client, out)
-                    if not data:
-                        return
-                    event = events.DataReceived(client, data)
-                yield from super()._handle_event(event)
-                self.gate.deadline(self.context, armed=self.h1.partial)
+        if isinstance(event, events.Start):
+            self._start()
+        elif self._between() and isinstance(event, events.DataReceived) and event.connection is self.context.client:
+            rest = self._at_once(event.data)
+            if not rest:
                 return
-        elif isinstance(event, events.Start):
-            if client.alpn == b"h2":
-                self.h2 = PacedHttp2Server(self.context.fork())
-                self.connections[client] = self.h2
-            else:
-                self.h1 = StrictHttp1Server(self.context.fork())
-                self.h1.refused = self.refused
-                self.connections[client] = self.h1
-                self.front = Front(self.gate.engine, self.place)
-            self.gate.deadline(self.context, armed=False)
+            event = events.DataReceived(self.context.client, rest)
         yield from super()._handle_event(event)
-        if isinstance(event, events.CommandCompleted) and self.h1 is not None and not self.streams:
+        if self.h1 is not None and not self.streams:
+            while self._between() and (ahead := self.h1.take()) and (rest := self._at_once(ahead)):
+                yield from super()._handle_event(events.DataReceived(self.context.client, rest))
             self.gate.deadline(self.context, armed=self.h1.partial)
+
+    def _start(self) -> None:
+        client = self.context.client
+        if client.alpn == b"h2":
+            self.connections[client] = self.h2 = PacedHttp2Server(self.context.fork())
+        else:
+            self.connections[client] = self.h1 = StrictHttp1Server(self.context.fork())
+            self.h1.refused = self.refused
+            self.front = Front(self.gate.engine, self.place)
+
+    def _between(self) -> bool:
+        """Nothing is being served, and no part of a request was read."""
+        return (
+            not self.streams and self.h1 is not None and not self.h1.partial and self.h1.state == self.h1.read_headers
+        )
+
+    def _at_once(self, data: bytes) -> bytes:
+        """Sends what can be answered from memory, past the layers above: they have nothing to add. Returns the rest."""
+        if self.front is None or self.gate.draining:
+            return data
+        out, rest = self.front.answer(data)
+        with contextlib.suppress(ConnectionError):
+            for start in range(0, len(out), STEP):
+                self.wire.send(out[start : start + STEP])
+        return rest
+
+    @property
+    def wire(self) -> Wire:
+        if self._wire is None:
+            self._wire = self.gate.wire(self.context)
+        return self._wire
 
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
         self.streams[stream_id] = GateStream(self.context.fork(), stream_id, self)
@@ -137,13 +119,7 @@ class GateLayer(HttpLayer):
         return Request("-", place.scheme, place.host or "-", place.port, "-", client=place.client)
 
 
-class GateStream(HttpStream):
-    def __init__(self, context: Context, stream_id: int, parent: GateLayer) -> None:
-        super().__init__(context, stream_id)
-        self.parent = parent
-        self.gate = parent.gate
-        self.exchange: Exchange | None = None
-
+class GateStream(ReplyStream):
     def handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, RequestProtocolError) and self.exchange is not None:
             self.exchange.abort()
@@ -153,24 +129,21 @@ class GateStream(HttpStream):
         if event.request.data.method == b"CONNECT":
             yield from super().state_wait_for_request_headers(event)
             return
-        self.flow = http.HTTPFlow(self.context.client, self.context.server)
-        self.flow.request = event.request
-        self.flow.live = True
+        self.message = event.request
         request = intake.read(event.request, self.parent.place)
         if isinstance(request, Refusal):
-            self.exchange = Exchange(self.parent.unread(), self.gate.wire(self.context))
+            self.exchange = Exchange(self.parent.unread(), self.parent.wire)
             yield from self.send_reply(framing.refused(request), close=True)
             return
-        self.exchange = Exchange(request, self.gate.wire(self.context))
+        self.exchange = Exchange(request, self.parent.wire)
         try:
             taken = self.gate.engine.takes(request)
         except Exception as fault:
             yield from self.send_reply(self.failed(fault), close=True)
             return
         if not taken:
-            self.flow.metadata["hubgate"] = self.exchange
             self.exchange.reply = Pass()
-            event.replay_flow = self.flow
+            event.replay_flow = self.make_flow(self.exchange)
             yield from super().state_wait_for_request_headers(event)
             return
         if "expect" in request.headers and not event.end_stream:
@@ -193,111 +166,46 @@ class GateStream(HttpStream):
                 self.request_body_buf.clear()
             yield from self.respond(self.exchange)
 
+    def make_flow(self, exchange: Exchange) -> http.HTTPFlow:
+        """What mitmproxy needs for a request that it relays."""
+        assert self.message is not None
+        self.flow = http.HTTPFlow(self.context.client, self.context.server)
+        self.flow.request = self.message
+        self.flow.live = True
+        self.flow.metadata["hubgate"] = exchange
+        return self.flow
+
+    def handle_protocol_error(
+        self, event: RequestProtocolError | ResponseProtocolError
+    ) -> layer.CommandGenerator[None]:
+        if self.exchange is None or isinstance(self.exchange.reply, Pass):
+            yield from super().handle_protocol_error(event)
+        else:
+            self.client_state = self.server_state = self.state_errored
+            yield DropStream(self.stream_id)
+
     def respond(self, exchange: Exchange) -> layer.CommandGenerator[None]:
-        if self.parent.h2 is not None:
-            try:
+        try:
+            if self.parent.h2 is not None:
                 exchange.reply = self.gate.engine.quick(exchange.request)
-            except Exception as fault:
-                exchange.fault = fault
-        if exchange.reply is None and exchange.fault is None:
-            yield HubgateAnswerHook(exchange)
+            if exchange.reply is None and not exchange.begin(self.gate.engine.handle(exchange.request)):
+                yield HubgateAnswerHook(exchange)
+        except Exception as fault:
+            exchange.fault = fault
         match exchange.reply:
             case _ if exchange.aborted:
                 self.left(exchange)
             case None:
-                fault, exchange.fault = exchange.fault, None
-                yield from self.send_reply(self.failed(fault))
+                cause, exchange.fault = exchange.fault, None
+                yield from self.send_reply(self.failed(cause))
             case Pass():
                 yield from self.forward(exchange)
             case Reply() as reply:
                 yield from self.send_reply(reply)
 
-    def send_reply(self, reply: Reply, *, close: bool = False) -> layer.CommandGenerator[None]:
-        """Sends the whole of `reply`; `close` also ends an HTTP/1 connection."""
-        exchange = self.exchange
-        assert exchange is not None
-        version = self.flow.request.http_version
-        try:
-            frame = framing.frame(reply, self.flow.request.method, version)
-            head_fields = frame.headers
-            if (close or frame.until_close or self.gate.draining) and self.parent.h2 is None:
-                head_fields = Headers((*head_fields.fields, ("Connection", "close")))
-            head = response(reply.status, framing.phrase(reply), head_fields)
-        except Exception as fault:
-            _release(reply)
-            yield from self.send_reply(self.failed(fault), close=True)
-            return
-        exchange.reply, exchange.framing = reply, frame
-        if isinstance(reply.body, bytes) and len(reply.body) > STEP and not frame.bodiless:
-            reply.body = HeldBody(reply.body)
-        self.server_state = self.state_done
-        yield SendHttp(ResponseHeaders(self.stream_id, head, frame.bodiless), self.context.client)
-        if frame.bodiless:
-            _release(reply)
-        elif isinstance(reply.body, bytes):
-            yield SendHttp(ResponseData(self.stream_id, reply.body), self.context.client)
-            exchange.sent = len(reply.body)
-        else:
-            if self.parent.h2 is not None:
-                exchange.h2 = (self.parent.h2, self.stream_id)
-            yield HubgateBodyHook(exchange)
-        lost = exchange.aborted or exchange.fault is not None
-        self.completed(exchange, lost)
-        if self.client_state != self.state_done:
-            self.client_state = self.state_errored
-        if lost:
-            yield from self.cut(exchange)
-        else:
-            self.flow.live = False
-            yield DropStream(self.stream_id)
-            yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
-
-    def cut(self, exchange: Exchange) -> layer.CommandGenerator[None]:
-        """Ends a reply so that nobody takes the part for the whole."""
-        if exchange.fault is not None and not isinstance(exchange.fault, (ConnectionError, BodyLost, TimeoutError)):
-            if not exchange.aborted:
-                self.failed(exchange.fault)
-        elif isinstance(exchange.fault, BodyLost):
-            logger.warning("body lost after %d bytes of %s: %s", exchange.sent, _place(exchange), exchange.fault)
-        self.flow.live = False
-        if exchange.framing is not None and exchange.framing.until_close:
-            exchange.wire.reset()
-        if not exchange.aborted:
-            yield SendHttp(ResponseProtocolError(self.stream_id, "cut", ErrorCode.KILL), self.context.client)
-            yield DropStream(self.stream_id)
-
-    def left(self, exchange: Exchange) -> None:
-        """The client has gone before there was anything to send."""
-        reply = exchange.reply
-        if isinstance(reply, Reply):
-            _release(reply)
-        self.server_state = self.state_done
-        self.completed(exchange, True)
-
-    def completed(self, exchange: Exchange, aborted: bool) -> None:
-        reply = exchange.reply
-        status, outcome, hub, kind = 0, Outcome(), "-", "-"
-        if isinstance(reply, Reply):
-            status, outcome, hub, kind = reply.status, reply.outcome, reply.hub, reply.kind
-        try:
-            self.gate.engine.completed(
-                exchange.request, status, outcome, hub, kind, exchange.sent, exchange.seconds, aborted
-            )
-        except Exception:
-            logger.exception("the access log failed")
-
-    def failed(self, fault: BaseException | None) -> Reply:
-        if isinstance(fault, UpstreamFailed):
-            return framing.refused(Refusal(fault.status, fault.reason))
-        ident = framing.error_id()
-        assert self.exchange is not None
-        logger.error("%s: %s", ident, _place(self.exchange), exc_info=fault)
-        return framing.failed(ident)
-
     def forward(self, exchange: Exchange) -> layer.CommandGenerator[None]:
         """Relays a request whose body is here already; the rest is mitmproxy's, as for one that was never taken."""
-        request, message = exchange.request, self.flow.request
-        self.flow.metadata["hubgate"] = exchange
+        request, message = exchange.request, self.make_flow(exchange).request
         message.data.host, message.data.port, message.scheme = request.host, request.port, request.scheme
         if not message.is_http2:
             message.authority = ""
@@ -311,6 +219,13 @@ class GateStream(HttpStream):
         if request.body:
             yield SendHttp(RequestData(self.stream_id, request.body), server)
         yield SendHttp(RequestEndOfMessage(self.stream_id), server)
+
+    def state_stream_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        yield from super().state_stream_response_body(event)
+        http2, reader = self.parent.h2, self.gate.reader(self.context)
+        if http2 is not None and reader is not None and http2.holds_back(self.stream_id):
+            reader.hold(self.stream_id)
+            http2.when_flushed(self.stream_id, lambda: reader.release(self.stream_id))
 
     def handle_connect_regular(self) -> layer.CommandGenerator[None]:
         server = self.context.server
@@ -326,7 +241,9 @@ class GateStream(HttpStream):
         if ours:
             self.child_layer = layer.NextLayer(self.context)
             self.gate.deadline(self.context, armed=True)
-        yield from self.handle_connect_finish()
+        yield from self.handle_connect_finish()  # type: ignore[no-untyped-call]
+        if self.child_layer is None:
+            yield DropStream(self.stream_id)
 
 
 def connect_failed(error: str) -> http.Response:
@@ -335,11 +252,6 @@ def connect_failed(error: str) -> http.Response:
     made = response(reply.status, framing.phrase(reply), reply.headers)
     made.data.content = reply.body
     return made
-
-
-def _release(reply: Reply) -> None:
-    if not isinstance(reply.body, bytes):
-        reply.body.close()
 
 
 def _with_body(request: Request, body: bytes) -> Request:
@@ -354,8 +266,3 @@ def _with_body(request: Request, body: bytes) -> Request:
         body,
         request.client,
     )
-
-
-def _place(exchange: Exchange) -> str:
-    request = exchange.request
-    return f"{request.method} {request.origin}{request.path}"

@@ -38,7 +38,7 @@ class Tls:
         self._upstream = TlsConfig()
 
     def load(self, loader: addonmanager.Loader) -> None:
-        self._upstream.load(loader)  # type: ignore[no-untyped-call]
+        self._upstream.load(loader)
         options = loader.master.options
         if self._roots is not None and options.ssl_verify_upstream_trusted_ca is None:
             options.update(ssl_verify_upstream_trusted_ca=str(self._roots))

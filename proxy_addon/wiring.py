@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .access.public import PublicRepos
@@ -56,9 +57,10 @@ class Journal:
         sent: int,
         seconds: float,
         aborted: bool,
+        first_byte: float,
     ) -> None:
         label = outcome.label
-        self._metrics.request(label, hub, kind, sent, seconds)
+        self._metrics.request(label, hub, kind, sent, first_byte)
         if self._log is not None:
             shown = f"{label}; aborted" if aborted else label
             self._log.write(request, status, shown, hub, kind, sent, seconds, os.urandom(4).hex())
@@ -82,10 +84,15 @@ class Assembly:
             self.access_log.close()
 
 
-async def assemble(settings: Settings) -> Assembly:
-    """Open the store and the upstream client. Raises ConfigError when the cache directory is not usable."""
+async def assemble(
+    settings: Settings, clock: Callable[[], float] = time.time, timer: Callable[[], float] = time.monotonic
+) -> Assembly:
+    """Open the store and the upstream client. Raises ConfigError when the cache directory is not usable.
+
+    `clock` tells epoch seconds, by which ages are counted; `timer` only goes forward, and counts waits and refusals.
+    """
     hubs = settings.hubs
-    store = DiskStore(settings.cache.dir, settings.cache.size, settings.cache.memory)
+    store = DiskStore(settings.cache.dir, settings.cache.size, settings.cache.memory, clock=clock)
     await store.open()
     metrics = Metrics(store.stats)
     access_log = AccessLog(settings.access_log) if settings.access_log is not None else None
@@ -98,6 +105,9 @@ async def assemble(settings: Settings) -> Assembly:
         stall_timeout=settings.upstream.stall_timeout,
         bandwidth=settings.upstream.bandwidth,
         max_connections=settings.upstream.max_connections,
+        mirrors=hubs.huggingface.mirrors,
+        clock=clock,
+        timer=timer,
     )
     await upstream.start()
     flights = Flights()
@@ -109,9 +119,10 @@ async def assemble(settings: Settings) -> Assembly:
         upstream=upstream,
         flights=flights,
         fills=fills,
-        public=PublicRepos(store.responses, time.time),
+        public=PublicRepos(store.responses, clock, timer),
         classifier=Classifier(enabled=enabled, others=hubs.others),
-        clock=time.time,
+        clock=clock,
+        timer=timer,
         boundary=lambda: os.urandom(12).hex(),
         rules=Rules(
             ref=settings.freshness.ref,

@@ -1,7 +1,7 @@
 """Hubgate as a process of its own, as people run it, and a plain client that goes through it.
 
-Started is what has announced its port: by then the admin listener answers too. What the process says on standard error
-is kept line by line, so that a test waits for a line and never for a time.
+Started is what has announced its port: by then the admin listener answers too. What the process says is
+kept line by line, so that a test waits for a line and never for a time.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def free_port() -> int:
         return port
 
 
-def configuration(folder: Path, upstream: Any = None, **keys: Any) -> Path:
-    """A configuration file in `folder` that leads to the test hub `upstream`; `keys` replace whole top-level keys."""
+def configuration(folder: Path, hub: Any = None, **keys: Any) -> Path:
+    """A configuration file in `folder` that leads to the test hub; `keys` replace whole top-level keys."""
     folder.mkdir(parents=True, exist_ok=True)
     values: dict[str, Any] = {
         "listen": "127.0.0.1:0",
@@ -58,8 +58,8 @@ def configuration(folder: Path, upstream: Any = None, **keys: Any) -> Path:
         "access_log": str(folder / "access.log"),
         "drain": "15s",
     }
-    if upstream is not None:
-        values["upstream"] = to_hub(upstream)
+    if hub is not None:
+        values["upstream"] = to_hub(hub)
     file = folder / "hubgate.yaml"
     file.write_text(json.dumps(values | keys, indent=1))  # JSON is YAML
     return file
@@ -83,7 +83,7 @@ def exported(shell: str) -> dict[str, str]:
 
 
 class Process:
-    """A process whose standard error is read as it comes. Ends with the block, killed if need be."""
+    """A process whose output is read as it comes. Ends with the block, killed if need be."""
 
     def __init__(self, command: Sequence[str], **environment: str) -> None:
         self.lines: list[str] = []
@@ -94,8 +94,8 @@ class Process:
             env=_clean(environment),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -110,8 +110,8 @@ class Process:
         return "".join(self.lines)
 
     def _read(self) -> None:
-        assert self.popen.stderr
-        for line in self.popen.stderr:
+        assert self.popen.stdout
+        for line in self.popen.stdout:
             with self._news:
                 self.lines.append(line)
                 self._news.notify_all()
@@ -158,8 +158,8 @@ class Process:
         finally:
             if self.popen.poll() is None:
                 self.kill()
-            assert self.popen.stderr
-            self.popen.stderr.close()
+            assert self.popen.stdout
+            self.popen.stdout.close()
 
 
 class Hubgate(Process):

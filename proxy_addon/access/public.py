@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -25,8 +26,11 @@ _CREDENTIALS = ("authorization", "cookie")
 _KEY = os.urandom(32)
 
 
+class View(Protocol):
+    def responses(self, key: str) -> Sequence[StoredResponse] | None: ...
+
+
 class Rows(Protocol):
-    def peek(self, key: str) -> Sequence[StoredResponse] | None: ...
     async def get(self, key: str) -> Sequence[StoredResponse]: ...
     async def put(self, key: str, variants: Sequence[StoredResponse]) -> None: ...
 
@@ -44,16 +48,20 @@ def principal(headers: Headers) -> str:
 
 
 class PublicRepos:
-    def __init__(self, rows: Rows, clock: Callable[[], float]) -> None:
+    def __init__(self, rows: Rows, clock: Callable[[], float], timer: Callable[[], float] = time.monotonic) -> None:
         self._rows, self._clock = rows, clock
-        self._refused: TTLCache[str, bool] = TTLCache(16384, _REFUSAL_LASTS)
+        self._refused: TTLCache[str, bool] = TTLCache(16384, _REFUSAL_LASTS, timer)
 
-    def peek(self, repo: str) -> bool:
-        """Proven, as far as memory knows."""
-        return self._holds(self._rows.peek(_row(repo)) or ())
+    def seen(self, view: View, repo: str) -> bool:
+        """Proven, as far as can be seen from there."""
+        return self._holds(view.responses(_row(repo)) or ())
 
     async def proven(self, repo: str) -> bool:
         return self._holds(await self._rows.get(_row(repo)))
+
+    async def known(self, repo: str) -> bool:
+        """Proven once, however long ago, and not refused since: what may be served while nobody can be asked."""
+        return bool(await self._rows.get(_row(repo)))
 
     def refused(self, repo: str) -> bool:
         """An anonymous request was refused a short while ago."""

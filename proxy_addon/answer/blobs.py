@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ..core.messages import Body, Reply, Request, StoredResponse
+from ..core.ranges import Full, Partial, answer_stored
 from ..core.status import Fwd, Outcome
 from ..fetch.bodies import BlobBody
 from ..fetch.fill import Fill
 from ..fetch.transfer import Source
-from ..store.contract import Manifest
+from ..store.contract import Manifest, View
 from .means import Means
 from .replies import SMALL, of_stored
 
 type Wanted = Callable[[], Awaitable[Source] | Source]
 
 
-def quickly(means: Means, request: Request, stored: StoredResponse, outcome: Outcome) -> Reply | None:
-    """The reply if every byte of it is in memory."""
+def quickly(means: Means, view: View, request: Request, stored: StoredResponse, outcome: Outcome) -> Reply | None:
+    """The reply if every byte of it is in sight."""
     if request.method == "HEAD" or not stored.size:
         data: bytes | None = b""
-    elif stored.blob is None or (data := means.store.blobs.peek(stored.blob)) is None:
+    elif stored.blob is not None and (data := view.small(stored.blob)) is not None:
+        pass
+    elif isinstance(answer_stored(request, stored), Full | Partial):
         return None
     held = data or b""
     return of_stored(request, stored, lambda a, b: held[a:b], outcome, means.clock(), means.boundary)
@@ -30,7 +33,7 @@ async def reply(
     means: Means, request: Request, stored: StoredResponse, outcome: Outcome, source: Source, *, public: bool = True
 ) -> Reply:
     """The reply with its body, fetched through `source` as far as it is not here."""
-    if (done := quickly(means, request, stored, outcome)) is not None:
+    if (done := quickly(means, means.store.memory, request, stored, outcome)) is not None:
         return done
     assert stored.blob is not None and stored.size is not None
     blobs = means.store.blobs

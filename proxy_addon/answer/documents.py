@@ -20,17 +20,27 @@ from ..core.status import Detail, Outcome
 from ..fetch.upstream import Answer, Throttled
 from ..hub import huggingface as hf
 from ..hub.resources import Document
-from ..store.contract import PIECE, Manifest
+from ..store.contract import PIECE, Manifest, View
 from . import blobs
 from .means import Means
 from .relay import failure, relay, sent_upstream
-from .replies import BytesBody, of_stored, refusal
+from .replies import BytesBody, not_cached, of_stored, only_if_cached
 
 LARGEST = 32 * 1024 * 1024  # bytes, inflated
 _KEPT = frozenset(
     {"content-type", "etag", "last-modified", "link", "x-repo-commit", "x-total-count", "content-disposition", "date"}
 )
-_TOLD = _KEPT | {"x-error-code", "x-error-message", "x-request-id", "retry-after", "ratelimit", "ratelimit-policy"}
+_TOLD = _KEPT | frozenset(
+    [
+        "x-error-code",
+        "x-error-message",
+        "x-request-id",
+        "retry-after",
+        "ratelimit",
+        "ratelimit-policy",
+        "www-authenticate",
+    ]
+)
 _SENT = frozenset({"user-agent", "accept", "content-type"})
 _REFUSALS = frozenset({401, 403, 404, 429})
 
@@ -56,15 +66,17 @@ class Documents:
     def __init__(self, means: Means) -> None:
         self._means = means
 
-    def quickly(self, request: Request, doc: Document) -> Reply | None:
+    def quickly(self, view: View, request: Request, doc: Document) -> Reply | None:
         means = self._means
-        rows = means.store.responses.peek(self._key(doc))
-        if not rows or (doc.repo is not None and not means.public.peek(_listed(doc))):
+        if doc.what == "list" and has_credentials(request):
+            return None
+        rows = view.responses(self._key(doc))
+        if not rows or (doc.repo is not None and not means.public.seen(view, _listed(doc))):
             return None
         verdict = decide(request, rows, means.clock(), means.rules.document(pinned=doc.pinned, what=doc.what))
         if not isinstance(verdict, Reuse):
             return None
-        return blobs.quickly(means, request, verdict.stored, verdict.outcome)
+        return blobs.quickly(means, view, request, verdict.stored, verdict.outcome)
 
     async def answer(self, request: Request, doc: Document) -> Reply:
         means, key = self._means, self._key(doc)
@@ -80,8 +92,9 @@ class Documents:
                     return reply
                 outcome = Outcome()
             case Unavailable():
-                text = "hubgate: not cached, and the request said only-if-cached"
-                return refusal(request, 504, text, Detail.UPSTREAM, hub=doc.hub, kind="api")
+                return not_cached(request, hub=doc.hub, kind="api")
+            case Reuse() if only_if_cached(request):
+                return not_cached(request, hub=doc.hub, kind="api")
             case Validate(reason=reason) | Forward(reason=reason):
                 outcome = Outcome(fwd=reason)
             case Reuse():
@@ -91,7 +104,7 @@ class Documents:
         except UpstreamFailed as fault:
             status = 429 if isinstance(fault, Throttled) else None
             stored = on_upstream_failure(request, rows, means.clock(), terms, status)
-            if stored is not None:
+            if stored is not None and (doc.repo is None or await means.public.known(repo)):
                 detail = Detail.OFFLINE if fault.status == 504 else Detail.STALE_IF_ERROR
                 reply = await self._from_store(request, stored, Outcome(hit=True, detail=detail))
                 if reply is not None:
@@ -142,7 +155,7 @@ class Documents:
     ) -> Answer:
         """The first upstream that does not fail: mirrors, then the host that was asked."""
         fault: UpstreamFailed | None = None
-        mirrors = self._means.rules.mirrors if request.host in hf.HOME_HOSTS else ()
+        mirrors = self._means.rules.mirrors if request.host in hf.HOME_HOSTS else ()  # only the hub itself can refuse
         for base in (*mirrors, request.origin):
             method = "POST" if request.method == "POST" else "GET"
             try:
@@ -152,10 +165,10 @@ class Documents:
             except UpstreamFailed as failed:
                 fault = failed
                 continue
-            if answer.status not in FAILURES:
+            if answer.status < 400 or (answer.status not in FAILURES and base == request.origin):
                 return answer
             answer.close()
-            fault = UpstreamFailed(f"{base.split('/')[2]} answered {answer.status}", answer.status)
+            fault = answer.failure()
         raise fault or UpstreamFailed("no upstream is configured")
 
     async def _keep(self, doc: Document, answer: Answer, data: bytes) -> Kept:
@@ -215,7 +228,7 @@ class Documents:
     # -- replies ----------------------------------------------------------------------------------------------------
 
     async def _from_store(self, request: Request, stored: StoredResponse, outcome: Outcome) -> Reply | None:
-        if (reply := blobs.quickly(self._means, request, stored, outcome)) is not None:
+        if (reply := blobs.quickly(self._means, self._means.store.memory, request, stored, outcome)) is not None:
             return reply
         data = await self._bytes(stored)
         return None if data is None else self._whole(request, stored, data, outcome)

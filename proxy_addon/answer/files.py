@@ -14,17 +14,18 @@ from urllib.parse import urlsplit
 
 from cachetools import TTLCache
 
-from ..core.errors import UpstreamFailed
+from ..core.errors import IntegrityError, UpstreamFailed
 from ..core.messages import Headers, Reply, Request, StoredResponse
 from ..core.reuse import FAILURES, Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure
 from ..core.status import Detail, Fwd, Outcome
 from ..fetch.upstream import Answer, Throttled
 from ..hub import huggingface as hf
 from ..hub.resources import COMMIT, File
+from ..store.contract import View
 from . import blobs
 from .means import Means
 from .relay import failure, relay
-from .replies import refusal
+from .replies import not_cached, only_if_cached
 from .sources import Redirected
 
 LOCATION_LASTS = 300.0  # seconds; the hub signs for an hour
@@ -54,24 +55,25 @@ class Files:
         host = {urlsplit(m).hostname or "" for m in means.rules.mirrors}
         self._mirror_hosts = frozenset(host)
         self._bases = (*means.rules.mirrors, hf.ORIGIN)
-        self._locations: TTLCache[str, str] = TTLCache(4096, LOCATION_LASTS)  # signed: in memory only
+        self._locations: TTLCache[str, str] = TTLCache(4096, LOCATION_LASTS, means.timer)  # signed: in memory only
 
     # -- in memory --------------------------------------------------------------------------------------------------
 
-    def quickly(self, request: Request, file: File) -> Reply | None:
+    def quickly(self, view: View, request: Request, file: File) -> Reply | None:
         means, now = self._means, self._means.clock()
         if not file.pinned:
-            rows = means.store.responses.peek(file.ref_key)
+            rows = view.responses(file.ref_key)
             if not rows or not isinstance(decide(request, rows, now, means.rules.revision()), Reuse):
                 return None
             file = file.at(_commit(rows))
-        rows = means.store.responses.peek(file.key)
-        if not rows or not means.public.peek(file.repo.key):
+        rows = view.responses(file.key)
+        if not rows or not means.public.seen(view, file.repo.key):
             return None
         verdict = decide(request, rows, now, means.rules.file(rows[0].status))
         if not isinstance(verdict, Reuse) or (verdict.stored.status == 200 and not verdict.stored.blob):
             return None
-        return blobs.quickly(means, request, self._shown(verdict.stored), verdict.outcome)
+        shown = self._shown(verdict.stored)
+        return None if _about_xet(request, shown) else blobs.quickly(means, view, request, shown, verdict.outcome)
 
     # -- the whole way ----------------------------------------------------------------------------------------------
 
@@ -88,6 +90,8 @@ class Files:
                     return await self._reply(request, found)
         except UpstreamFailed as fault:
             return failure(request, fault, hub=hf.HUB, kind="file")
+        except IntegrityError as fault:
+            return failure(request, UpstreamFailed(str(fault)), hub=hf.HUB, kind="file")
 
     async def _find(self, request: Request, file: File) -> Found | Refused | Reply:
         means = self._means
@@ -107,16 +111,18 @@ class Files:
             case Reuse() as reuse if proven:
                 return Found(file, reuse.stored, _merged(outcome, reuse.outcome))
             case Unavailable():
-                return _not_cached(request)
+                return not_cached(request, hub=hf.HUB, kind="file")
             case Validate(reason=reason) | Forward(reason=reason):
                 outcome = Outcome(fwd=reason)
+            case Reuse() if only_if_cached(request):
+                return not_cached(request, hub=hf.HUB, kind="file")
             case Reuse():
                 outcome = Outcome(fwd=Fwd.STALE)
         try:
             return await self._ask(request, file, outcome, hurry=bool(rows))
         except UpstreamFailed as fault:
             stored = on_upstream_failure(request, rows, means.clock(), terms, _status(fault))
-            if stored is None:
+            if stored is None or not await means.public.known(file.repo.key):
                 raise
             return Found(file, stored, Outcome(hit=True, detail=_stale(fault)))
 
@@ -131,14 +137,14 @@ class Files:
             case Reuse() as reuse:
                 return Found(file, reuse.stored, reuse.outcome)
             case Unavailable():
-                return _not_cached(request)
+                return not_cached(request, hub=hf.HUB, kind="file")
             case Validate(reason=reason) | Forward(reason=reason):
                 outcome = Outcome(fwd=reason)
         try:
             return await self._ask(request, file, outcome, hurry=bool(rows))
         except UpstreamFailed as fault:
             stored = on_upstream_failure(request, rows, means.clock(), terms, _status(fault))
-            if stored is None:
+            if stored is None or not await means.public.known(file.repo.key):
                 raise
             return Found(file, stored, Outcome(hit=True, detail=_stale(fault)))
 
@@ -158,7 +164,6 @@ class Files:
         """One HEAD, at the first upstream that answers; what it says is stored."""
         fields = (("User-Agent", agent), ("Accept", "*/*"), ("Accept-Encoding", "identity"))
         fault: UpstreamFailed | None = None
-        refused: Refused | None = None
         for base in self._bases:
             try:
                 answer = await self._means.upstream.open(
@@ -168,17 +173,16 @@ class Files:
                 fault = failed
                 continue
             answer.release()
-            if answer.status in FAILURES:
-                fault = UpstreamFailed(f"{urlsplit(base).hostname} answered {answer.status}", answer.status)
+            if answer.status in FAILURES or (answer.status >= 400 and base != hf.ORIGIN):
+                fault = answer.failure()
                 continue
             told = await self._told(file, answer)
-            if isinstance(told, Found):
-                return told
-            refused = told
-        if refused is not None:
-            if fault is None and (refused.status in (401, 403) or refused.code in ("RepoNotFound", "GatedRepo")):
-                await self._means.public.note_refusal(file.repo.key)
-            return refused
+            if isinstance(told, Refused):
+                if base != hf.ORIGIN:
+                    continue  # only the hub itself can refuse
+                if told.status in (401, 403) or told.code in ("RepoNotFound", "GatedRepo"):
+                    await self._means.public.note_refusal(file.repo.key)
+            return told
         raise fault or UpstreamFailed("no upstream is configured")
 
     async def _told(self, file: File, answer: Answer) -> Found | Refused:
@@ -231,6 +235,8 @@ class Files:
 
     async def _reply(self, request: Request, found: Found) -> Reply:
         stored = self._shown(found.stored)
+        if _about_xet(request, stored):
+            return await relay(self._means, request, hub=hf.HUB, kind="file")
         agent = request.headers.get("user-agent") or "hubgate"
         source = Redirected(
             self._means.upstream,
@@ -261,6 +267,11 @@ class Files:
         return (parts.scheme == "https" and hf.is_ours(host)) or host in self._mirror_hosts
 
 
+def _about_xet(request: Request, shown: StoredResponse) -> bool:
+    """Asked for the Xet facts as JSON in place of the file, where Xet is left to the client."""
+    return "x-xet-hash" in shown.headers and hf.XET_FACTS in (request.headers.get("accept") or "")
+
+
 def _commit(rows: Sequence[StoredResponse]) -> str:
     return dict(rows[0].facts).get("commit", "")
 
@@ -285,8 +296,3 @@ def _status(fault: UpstreamFailed) -> int | None:
 
 def _stale(fault: UpstreamFailed) -> Detail:
     return Detail.OFFLINE if fault.status == 504 else Detail.STALE_IF_ERROR
-
-
-def _not_cached(request: Request) -> Reply:
-    text = "hubgate: not cached, and the request said only-if-cached"
-    return refusal(request, 504, text, Detail.UPSTREAM, hub=hf.HUB, kind="file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -66,4 +67,5 @@ class Means:
     classifier: Classifier
     clock: Callable[[], float]
     boundary: Callable[[], str]  # a fresh multipart boundary
+    timer: Callable[[], float] = time.monotonic  # seconds that no wall clock moves
     rules: Rules = field(default_factory=Rules)

@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from ..access.public import has_credentials, principal
 from ..core import invalidation
@@ -21,12 +22,13 @@ from ..core.storing import NotStorable, Terms, storable, stored_from
 from ..core.validation import after_validation, freshen_from_head
 from ..fetch.bodies import BlobBody
 from ..fetch.upstream import Answer
+from ..hub.paths import is_signed
 from ..hub.resources import Plain
-from ..store.contract import PIECE, Manifest
+from ..store.contract import PIECE, Manifest, View
 from .blobs import quickly
 from .means import Means
-from .relay import failure, passed_on, relay, sent_upstream
-from .replies import of_stored, refusal
+from .relay import end_to_end, failure, passed_on, relay, sent_upstream
+from .replies import not_cached, of_stored
 from .sources import Opened
 
 _CONDITIONS = frozenset({"if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range"})
@@ -37,17 +39,17 @@ class Plains:
         self._means = means
         self._background: set[asyncio.Task[None]] = set()
 
-    def quickly(self, request: Request, plain: Plain) -> Reply | None:
+    def quickly(self, view: View, request: Request, plain: Plain) -> Reply | None:
         if plain.strict and has_credentials(request):
             return None
         means = self._means
-        rows = means.store.responses.peek(plain.key)
+        rows = view.responses(plain.key)
         if not rows:
             return None
         verdict = decide(request, rows, means.clock(), means.rules.plain())
         if not isinstance(verdict, Reuse) or verdict.revalidate_in_background:
             return None
-        return quickly(means, request, verdict.stored, verdict.outcome)
+        return quickly(means, view, request, verdict.stored, verdict.outcome)
 
     async def answer(self, request: Request, plain: Plain) -> Reply:
         if plain.strict and has_credentials(request):
@@ -72,8 +74,7 @@ class Plains:
             case Forward(reason=reason):
                 return await self._forward(request, plain, terms, rows, Outcome(fwd=reason), None)
             case Unavailable():
-                text = "hubgate: not cached, and the request said only-if-cached"
-                return refusal(request, 504, text, Detail.UPSTREAM, hub=plain.hub, kind="plain")
+                return not_cached(request, hub=plain.hub, kind="plain")
 
     # -- upstream ---------------------------------------------------------------------------------------------------
 
@@ -132,7 +133,8 @@ class Plains:
     ) -> Reply:
         """Store the answer if it may be, while it goes to the client."""
         plan = storable(request, answer.status, answer.headers, answer.response_time, terms)
-        if isinstance(plan, NotStorable) or plan.have is not None or answer.status in (206, 304):
+        secret = is_signed(urlsplit(answer.headers.get("location") or "").query)
+        if isinstance(plan, NotStorable) or plan.have is not None or answer.status in (206, 304) or secret:
             return passed_on(request, answer, outcome, plain.hub, "plain")
         stored = stored_from(
             request,
@@ -150,12 +152,12 @@ class Plains:
             answer.release()
             stored = replace(stored, blob=None)
             await self._put(plain, stored)
-            return self._reply(request, stored, replace(outcome, stored=True), b"")
+            return self._reply(request, _as_it_came(stored, answer), replace(outcome, stored=True), b"")
         manifest = Manifest(
             stored.blob or "", stored.size or 0, public=True, validator=answer.headers.get("etag") or ""
         )
         source = Opened(self._means.upstream, answer, fields, hub=plain.hub)
-        fill, _ = await self._means.fills.join(manifest, source, connections=1)
+        fill, _ = await self._means.fills.join(manifest, source, stream=True)
         if not fill.diskless:
             await self._put(plain, stored)
 
@@ -163,7 +165,8 @@ class Plains:
             return BlobBody(self._means.store.blobs, fill.manifest, start, end, fill=fill)
 
         outcome = replace(outcome, stored=not fill.diskless)
-        return of_stored(request, stored, cut, outcome, self._means.clock(), self._means.boundary)
+        shown = _as_it_came(stored, answer)
+        return of_stored(request, shown, cut, outcome, self._means.clock(), self._means.boundary)
 
     async def _spooled(
         self, request: Request, plain: Plain, answer: Answer, stored: StoredResponse, outcome: Outcome
@@ -191,7 +194,7 @@ class Plains:
             outcome = replace(outcome, stored=True)
         except OSError:
             pass
-        return self._reply(request, stored, outcome, body)
+        return self._reply(request, _as_it_came(stored, answer), outcome, body)
 
     # -- what is here -----------------------------------------------------------------------------------------------
 
@@ -207,7 +210,7 @@ class Plains:
     async def _from_store(self, request: Request, stored: StoredResponse, outcome: Outcome) -> Reply | None:
         """The reply; None if its bytes are not all here or on their way."""
         means = self._means
-        if (done := quickly(means, request, stored, outcome)) is not None:
+        if (done := quickly(means, means.store.memory, request, stored, outcome)) is not None:
             return done
         if stored.blob is None or (manifest := await means.store.blobs.manifest(stored.blob)) is None:
             return None
@@ -272,3 +275,8 @@ class Plains:
         """After an unsafe request: what it made wrong must not be used again (RFC 9111 §4.4)."""
         for url in invalidation.targets(request, status, headers):
             await self._means.store.responses.put(f"plain:{url}", ())
+
+
+def _as_it_came(stored: StoredResponse, answer: Answer) -> StoredResponse:
+    """For the client whose request brought it: with what is his alone and therefore not stored, such as a cookie."""
+    return replace(stored, headers=end_to_end(answer.headers))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from ..core.conditions import NotModified, PreconditionFailed
+from ..core.directives import of_request
 from ..core.messages import Body, Headers, Reply, Request, StoredResponse
 from ..core.ranges import Full, Partial, Unsatisfiable, answer_stored, content_range, multipart, unsatisfied_range
 from ..core.reuse import reply_headers
@@ -74,6 +75,16 @@ class BytesBody:
 
 def _body(data: bytes | Body) -> Body:
     return BytesBody(data) if isinstance(data, bytes) else data
+
+
+def only_if_cached(request: Request) -> bool:
+    return "only-if-cached" in of_request(request.headers)
+
+
+def not_cached(request: Request, *, hub: str, kind: str) -> Reply:
+    """504 to who said only-if-cached (RFC 9111 §5.2.1.7)."""
+    text = "hubgate: not cached, and the request said only-if-cached"
+    return refusal(request, 504, text, Detail.UPSTREAM, hub=hub, kind=kind)
 
 
 def refusal(

@@ -42,7 +42,7 @@ class Redirected:
         self._validators: dict[str, str] = {}
 
     async def open(self, start: int, end: int) -> tuple[Answer, int]:
-        fault: UpstreamFailed | None = None
+        fault: UpstreamFailed | IntegrityError | None = None
         if self._location is not None and time.monotonic() < self._until:
             try:
                 return await self._ranged(self._location, start, end)
@@ -54,7 +54,7 @@ class Redirected:
         for url in self._urls:
             try:
                 return await self._ranged(url, start, end)
-            except UpstreamFailed as failed:
+            except (UpstreamFailed, IntegrityError) as failed:
                 fault = failed
         raise fault or UpstreamFailed("no upstream is configured")
 
@@ -69,10 +69,14 @@ class Redirected:
             target = answer.location
             answer.release()
             if target is None or not self._may_follow(target):
-                raise UpstreamFailed(f"a redirect to {urlsplit(target or '').hostname}, where this hub keeps nothing")
+                away = urlsplit(target or "").hostname
+                raise UpstreamFailed(f"a redirect to {away}, where this hub keeps nothing", 403)
             answer = await self._upstream.open("GET", target, fields, hub=self._hub)
             if answer.status in (200, 206):
                 self._location, self._until = target, time.monotonic() + _GOOD_FOR
+        if answer.status in _REDIRECTS:
+            answer.close()
+            raise UpstreamFailed(f"{urlsplit(answer.url).hostname} redirects without end", 508)
         return self._accepted(answer, start)
 
     def _accepted(self, answer: Answer, start: int) -> tuple[Answer, int]:

@@ -85,8 +85,8 @@ def _if_range(condition: str | None, etag: str | None, last_modified: str | None
 
 def resolve(value: str, size: int) -> Full | Partial | Unsatisfiable:
     """A Range field's value against a representation of `size` bytes; total on any text."""
-    unit, equals, specs = value.partition("=")
-    if not equals or unit.strip().lower() != "bytes" or specs.count(",") >= MAX_ASKED:
+    unit, _, specs = value.partition("=")
+    if unit.strip().lower() != "bytes" or specs.count(",") >= MAX_ASKED:
         return Full()
     asked: list[Range] = []
     seen = False

@@ -205,7 +205,7 @@ def _holds(request: Request, stored: StoredResponse) -> bool:
     """Whether an incomplete response has every byte that `request` asks for (RFC 9111 §3.3)."""
     match answer_stored(request, stored):
         case Full():
-            return request.method == "HEAD" or stored.size == 0
+            return request.method == "HEAD"
         case Partial(parts):
             return not missing(stored.have or (), parts)
         case _:

@@ -1,4 +1,4 @@
-"""What the edge asks of the engine: it decides nothing itself, and it never sends upstream what the engine did not pass.
+"""What the edge asks of the engine: it decides nothing itself, and sends nothing upstream that the engine did not pass.
 
 `quick` and `takes` run on the event loop between two network events and must not wait. `handle` may be cancelled at any
 await when its client leaves: work that others share belongs in a task of its own. A `Body` in a `Reply` becomes the
@@ -53,6 +53,8 @@ class Engine(Protocol):
         sent: int,
         seconds: float,
         aborted: bool,
+        first_byte: float | None = None,
     ) -> None:
-        """Called once for each request: `sent` counts body bytes handed to the client's connection."""
+        """Called once for each request: `sent` counts body bytes handed to the client's connection, `first_byte` is
+        the seconds until the first of them was ready; None: all were at once, after `seconds`."""
         ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import secrets
 from dataclasses import dataclass
 
@@ -16,7 +17,8 @@ from proxy_addon.core.status import Detail, Outcome
 
 from .intake import Refusal
 
-_HOP = ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer", "upgrade")
+_HOP = frozenset(("connection", "keep-alive", "proxy-connection", "transfer-encoding", "te", "trailer", "upgrade"))
+_BREAKS = re.compile("[\r\n\0]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,17 @@ class Framing:
 
 def frame(reply: Reply, method: str, version: str) -> Framing:
     """`version` is "HTTP/1.0", "HTTP/1.1" or "HTTP/2.0". Raises ValueError when a reply contradicts itself."""
-    headers = reply.headers
-    if any(name in headers for name in _HOP):
-        headers = headers.without(*_HOP)
-    for name, value in headers:
-        if "\n" in value or "\r" in value or "\0" in value:
+    headers, declared, hop = reply.headers, None, False
+    for name, value in headers.fields:
+        low = name.lower()
+        if low == "content-length":
+            declared = value
+        elif low in _HOP:
+            hop = True
+        if _BREAKS.search(value):
             raise ValueError(f"line break in the value of {name}")
-    declared = headers.get("content-length")
+    if hop:
+        headers = headers.without(*_HOP)
     if method == "HEAD" or reply.status in (204, 304):
         if declared is not None and reply.status == 204:
             headers = headers.without("content-length")
@@ -54,6 +60,12 @@ def frame(reply: Reply, method: str, version: str) -> Framing:
     if version == "HTTP/1.1":
         return Framing(Headers((*headers.fields, ("Transfer-Encoding", "chunked"))), False, None, chunked=True)
     return Framing(headers, False, None, until_close=True)
+
+
+def closes(headers: Headers, version: str) -> bool:
+    """Whether the client wants no further request on this connection (RFC 9112 §9.3); HTTP/1.0 never gets one."""
+    asked = headers.get("connection")
+    return version == "HTTP/1.0" or (asked is not None and "close" in asked.lower())
 
 
 def phrase(reply: Reply) -> str:

@@ -8,22 +8,38 @@ go, which leaves their price close to HTTP/1.1's; both windows are charged as h2
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.events import ConnectionClosed, DataReceived, Event
 from mitmproxy.proxy.layers.http._http2 import Http2Server
 
+from .wire import STEP
+
+#: One buffer for the frames of all streams: a fresh one each time is paid in page faults. Frame limits start at 16 KiB.
+_frames = memoryview(bytearray(STEP + 9 * (STEP // 16384 + 1)))
+
 
 class PacedHttp2Server(Http2Server):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._waiting: list[asyncio.Future[None]] = []
+        self._flushing: dict[int, Callable[[], None]] = {}
 
     def _handle_event(self, event: Event) -> layer.CommandGenerator[None]:
         yield from super()._handle_event(event)
         if isinstance(event, (DataReceived, ConnectionClosed)) and self._waiting:
             self._wake()
+        for stream_id in [stream_id for stream_id in self._flushing if not self.holds_back(stream_id)]:
+            self._flushing.pop(stream_id)()
+
+    def holds_back(self, stream_id: int) -> bool:
+        """Whether something that was sent the usual way is still waiting for a window."""
+        return bool(self.h2_conn.stream_buffers.get(stream_id))
+
+    def when_flushed(self, stream_id: int, then: Callable[[], None]) -> None:
+        self._flushing[stream_id] = then
 
     def room(self, stream_id: int) -> int:
         """Bytes of DATA that may go out now. Raises ConnectionError when the stream is no longer open."""
@@ -41,19 +57,25 @@ class PacedHttp2Server(Http2Server):
             if not future.done() or future.cancelled():
                 self._waiting = [other for other in self._waiting if other is not future]
 
-    def data(self, stream_id: int, payload: memoryview) -> bytes:
-        """DATA frames for `payload`, which fits into `room`; the windows are charged."""
+    def data(self, stream_id: int, payload: memoryview) -> memoryview:
+        """DATA frames for `payload`, at most `STEP` bytes that fit into `room`; the windows are charged.
+
+        What is returned is good until the next call.
+        """
         size = len(payload)
         stream = self.h2_conn.streams[stream_id]
         stream.outbound_flow_control_window -= size
         self.h2_conn.outbound_flow_control_window -= size
         most = self.h2_conn.max_outbound_frame_size
         ident = stream_id.to_bytes(4)
-        parts: list[bytes | memoryview] = []
+        at = 0
         for start in range(0, size, most):
             part = payload[start : start + most]
-            parts += (len(part).to_bytes(3) + b"\0\0" + ident, part)
-        return b"".join(parts)
+            _frames[at : at + 9] = len(part).to_bytes(3) + b"\0\0" + ident
+            at += 9
+            _frames[at : at + len(part)] = part
+            at += len(part)
+        return _frames[:at]
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from proxy_addon.core.errors import BodyLost
 from proxy_addon.core.messages import Body, Buffer, Pass, Reply, Request
@@ -34,11 +35,11 @@ class Exchange:
     framing: Framing | None = None
     h2: tuple[PacedHttp2Server, int] | None = None
     sent: int = 0
+    first_byte: float | None = None  # seconds until the first of the body was ready to go
     aborted: bool = False
     fault: BaseException | None = None
-    task: asyncio.Task[object] | None = None
     ours: bool = True  # it is not the client that is waited for
-    _ticks: asyncio.TimerHandle | None = None
+    _task: asyncio.Task[Reply | Pass | None] | None = None
 
     @property
     def seconds(self) -> float:
@@ -47,42 +48,43 @@ class Exchange:
     def abort(self) -> None:
         """The client has left: whatever is being awaited for it is cancelled."""
         self.aborted = True
-        if self.task is not None:
-            self.task.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
-    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Does `work`, keeping what it raises in `fault`; returns early, and quietly, when aborted."""
-        task = self.task = asyncio.current_task()
-        assert task is not None
-        if self.aborted:
-            return
-        self._tick()
-        try:
-            await work()
-        except asyncio.CancelledError as stop:
-            if not self.aborted:
-                raise
-            task.uncancel()
-            self.fault = stop
-        except Exception as fault:
+    def begin(self, work: Coroutine[Any, Any, Reply | Pass | None]) -> bool:
+        """Runs `work` as far as it goes without waiting; whether that was to its end."""
+        self._task = asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
+        return self._ended()
+
+    async def finish(self) -> None:
+        """Waits for what `begin` began. What it returned is in `reply` then, what it raised in `fault`."""
+        assert self._task is not None
+        while not self._ended():
+            if self.ours:
+                self.wire.alive()
+            await asyncio.wait((self._task,), timeout=_TICK)
+
+    def _ended(self) -> bool:
+        task = self._task
+        if task is None or not task.done():
+            return task is None
+        self._task = None
+        if task.cancelled():
+            self.fault = asyncio.CancelledError()
+        elif (fault := task.exception()) is not None:
             self.fault = fault
-        finally:
-            self.task = None
-            if self._ticks is not None:
-                self._ticks.cancel()
+        else:
+            self.reply = task.result() or self.reply
+        return True
 
-    def _tick(self) -> None:
-        if self.ours:
-            self.wire.alive()
-        self._ticks = asyncio.get_running_loop().call_later(_TICK, self._tick)
-
-    async def send_body(self) -> None:
+    async def send_body(self) -> Reply | None:
         assert isinstance(self.reply, Reply) and not isinstance(self.reply.body, bytes) and self.framing is not None
         body: Body = self.reply.body
         try:
             await self._pump(body, self.framing)
         finally:
             body.close()
+        return None
 
     async def _pump(self, body: Body, framing: Framing) -> None:
         left = framing.length
@@ -93,6 +95,8 @@ class Exchange:
             self.ours = False
             if not piece:
                 break
+            if self.first_byte is None:
+                self.first_byte = self.seconds
             if left is not None:
                 left -= len(piece)
                 if left < 0:
@@ -106,13 +110,18 @@ class Exchange:
             raise BodyLost(f"body ended {left} bytes short")
         if last:
             await self._steps(last, chunked=False)
+        if framing.chunked:
+            self.wire.send(b"0\r\n\r\n")
 
     async def _steps(self, piece: Buffer, chunked: bool) -> None:
         send, drain = self.wire.send, self.wire.drain
         view = memoryview(piece)
         for start in range(0, len(view), STEP):
             step = view[start : start + STEP]
-            send(b"".join((b"%x\r\n" % len(step), step, b"\r\n")) if chunked else step)
+            if chunked:
+                send(b"%x\r\n" % len(step), step, b"\r\n")
+            else:
+                send(step)
             self.sent += len(step)
             await drain()
         # A client as fast as we are never makes `drain` wait: let the others have their turn.

@@ -1,6 +1,9 @@
-"""Layers for what is not answered here: a tunnel that carries bytes untouched, and a connection that is turned away."""
+"""What is not answered here: a tunnel that carries bytes untouched, a connection that is turned away, and the brake for
+an upstream that is faster than the client it is relayed to."""
 
 from __future__ import annotations
+
+import asyncio
 
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer
@@ -43,6 +46,33 @@ class Tunnel(TCPLayer):
                 return
             event, self._first = events.DataReceived(client, self._first), None
         yield from super().relay_messages(event)
+
+
+class PacedReader:
+    """An upstream connection's reader that reads nothing while any stream holds it.
+
+    mitmproxy stops reading when the client's socket is full, but an HTTP/2 client can close a window and leave its
+    socket open; what came from upstream would then pile up.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self._free = asyncio.Event()
+        self._free.set()
+        self._held: set[int] = set()
+
+    async def read(self, size: int) -> bytes:
+        await self._free.wait()
+        return await self._reader.read(size)
+
+    def hold(self, stream_id: int) -> None:
+        self._held.add(stream_id)
+        self._free.clear()
+
+    def release(self, stream_id: int) -> None:
+        self._held.discard(stream_id)
+        if not self._held:
+            self._free.set()
 
 
 def _hello(first: bytes) -> str | None:

@@ -1,17 +1,23 @@
-"""Bytes of a reply body to one client's socket, past mitmproxy's layers.
+"""Bytes to one client's socket, past mitmproxy's layers: encrypt a step, offer it to the socket, wait for room.
 
-A body goes from its buffer into TLS and from there to the transport in steps of `STEP` bytes, each step complete before
-anything else can run, so it mixes safely with what mitmproxy's own layers send on the same connection. Nobody is ahead
-of the client by more than one step: `drain` returns when the transport has room again. The bytes handed in are copied
-or encrypted before `send` returns; the caller's buffer is free then.
+A step is complete before anything else can run, so it mixes safely with what mitmproxy's own layers send on the same
+connection. Nobody is ahead of the client by more than one step: `drain` returns when all of it is with the kernel.
+
+The cost of a body is its copies. Measured for 1 GiB over TLS: a fresh buffer for each step is 400 000 page faults and
+more than doubles the processor time, a call into OpenSSL for each record costs a tenth. So one buffer serves the
+whole process (the event loop is one thread, and it is free again before `send` returns), OpenSSL is told to take a step
+whole, and the socket is written to directly while the transport holds nothing. pyOpenSSL has no public name for
+these calls; `SSL._lib` and `SSL._ffi` are what mitmproxy itself uses.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers.tls import ClientTLSLayer
@@ -21,12 +27,17 @@ from OpenSSL import SSL
 from proxy_addon.core.messages import Buffer
 
 #: What is encrypted and offered to the socket at once: it stays in the processor's cache, and it is all that a reader
-#: who has stopped costs here beside the body's own buffer.
-STEP = 256 * 1024
-_BIO = STEP + 64 * 1024
+#: who has stopped costs here beside the body's own buffer (twice: in OpenSSL and in the transport).
+STEP = 128 * 1024
 #: Seconds for which a client may take nothing at all of what waits for it.
 STALL = 600.0
+
+_lib: Any = SSL._lib  # type: ignore[attr-defined]
+_ffi: Any = SSL._ffi  # type: ignore[attr-defined]
 _AT_ONCE = struct.pack("ii", 1, 0)
+_SEALED_LIMIT = STEP + 64 * 1024
+_scratch = _ffi.new("char[]", _SEALED_LIMIT)
+_sealed = memoryview(_ffi.buffer(_scratch))
 
 
 class Wire:
@@ -37,23 +48,45 @@ class Wire:
         assert isinstance(writer, asyncio.StreamWriter)
         self._writer = writer
         self._transport = writer.transport
+        self._fd = writer.get_extra_info("socket").fileno()
         self._watchdog = connection.timeout_watchdog
         self._tls = [layer.tls for layer in reversed(layers) if isinstance(layer, ClientTLSLayer) and layer.tls]
+        for tls in self._tls:
+            _lib.SSL_clear_mode(tls._ssl, _lib.SSL_MODE_ENABLE_PARTIAL_WRITE)
+        # `drain` then means that the transport holds nothing, and the next step may go straight to the socket.
+        self._transport.set_write_buffer_limits(0)
 
-    def send(self, data: Buffer) -> None:
-        """At most `STEP` bytes. Raises ConnectionError when the client is gone."""
+    def send(self, *parts: Buffer) -> None:
+        """About `STEP` bytes at most. Raises ConnectionError when the client is gone."""
         if self._transport.is_closing():
             raise ConnectionResetError("the client is gone")
         if not self._tls:
-            self._transport.write(bytes(data))
-        for tls in self._tls:
+            for part in parts:
+                self._put(part)
+            return
+        inner, *outer = self._tls
+        for part in parts:
+            _write(inner, part)
+        while size := _lib.BIO_read(inner._from_ssl, _scratch, _SEALED_LIMIT):
+            if size < 0:
+                break
+            sealed: Buffer = _sealed[:size]
+            for tls in outer:
+                _write(tls, sealed)
+                sealed = tls.bio_read(2 * _SEALED_LIMIT)
+            self._put(sealed)
+
+    def _put(self, data: Buffer) -> None:
+        sent = 0
+        if not self._transport.get_write_buffer_size():
             try:
-                tls.sendall(data)
-            except SSL.Error as fault:
-                raise ConnectionResetError(f"TLS: {fault}") from fault
-            data = _sealed(tls)
-        if self._tls:
-            self._transport.write(data)
+                sent = os.write(self._fd, data)
+            except BlockingIOError:
+                pass
+            except OSError as fault:
+                raise ConnectionResetError(str(fault)) from fault
+        if sent < len(data):
+            self._transport.write(bytes(data[sent:]))
 
     async def drain(self) -> None:
         """Returns when there is room for another step. Raises TimeoutError after `STALL` seconds without any."""
@@ -72,14 +105,7 @@ class Wire:
         self._watchdog.register_activity()
 
 
-def _sealed(tls: SSL.Connection) -> bytes:
-    data = tls.bio_read(_BIO)
-    if len(data) < _BIO:
-        return data
-    parts = [data]
-    while len(parts[-1]) == _BIO:
-        try:
-            parts.append(tls.bio_read(_BIO))
-        except SSL.WantReadError:
-            break
-    return b"".join(parts)
+def _write(tls: SSL.Connection, data: Buffer) -> None:
+    with _ffi.from_buffer(data) as start:
+        if _lib.SSL_write(tls._ssl, start, len(data)) != len(data):
+            raise ConnectionResetError("TLS is closed")

@@ -1,8 +1,9 @@
 """Which address a name may lead to.
 
 The proxy connects to globally routable addresses only, and to exactly the address that was checked, so that a name that
-changes its mind between check and connect gains nothing. The operator's `connect_to` is the one exception: it maps a
-name and port to another place, like curl's `--connect-to`, and leaves the TLS name and Host alone.
+changes its mind between check and connect gains nothing. The exceptions are the operator's own words: `connect_to`,
+which maps a name and port to another place, like curl's `--connect-to`, and leaves the TLS name and Host alone; and the
+proxy and the mirrors of the configuration, for what the engine itself asks.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Collection
 from typing import Protocol
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -49,11 +51,16 @@ class ConnectTo(Protocol):
 class Resolver(AbstractResolver):
     """For aiohttp: names to checked addresses. Raises OSError, as its callers expect of a resolver."""
 
-    def __init__(self, connect_to: ConnectTo) -> None:
-        self._connect_to = connect_to
+    def __init__(self, connect_to: ConnectTo, trusted: Collection[tuple[str, int]] = ()) -> None:
+        self._connect_to, self.trusted = connect_to, frozenset(trusted)
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return await self._addresses(host, port, family, anywhere=(host, port) in self.trusted)
+
+    async def _addresses(
+        self, host: str, port: int, family: socket.AddressFamily, *, anywhere: bool
     ) -> list[ResolveResult]:
         mapped = self._connect_to.lookup(host, port)
         target = mapped or (host, port)
@@ -61,7 +68,7 @@ class Resolver(AbstractResolver):
         found = [
             ResolveResult(hostname=host, host=str(info[4][0]), port=target[1], family=info[0], proto=info[2], flags=0)
             for info in infos
-            if mapped or is_public(str(info[4][0]))
+            if mapped or anywhere or is_public(str(info[4][0]))
         ]
         if not found:
             raise OSError(f"{host} leads to a private address; upstream.connect_to can allow it")
@@ -70,14 +77,14 @@ class Resolver(AbstractResolver):
     async def close(self) -> None: ...
 
     async def checked(self, host: str, port: int) -> tuple[str, int]:
-        """One address to connect to; raises `UpstreamFailed`."""
+        """One address for a client's tunnel, which has no part in what is `trusted`; raises `UpstreamFailed`."""
         if is_literal(host) and self._connect_to.lookup(host, port) is None:
             literal = host.strip("[]")
             if not is_public(literal):
                 raise UpstreamFailed(f"{host} is a private address", 403)
             return literal, port
         try:
-            first = (await self.resolve(host, port))[0]
+            first = (await self._addresses(host, port, socket.AF_UNSPEC, anywhere=False))[0]
         except OSError as fault:
             raise UpstreamFailed(str(fault), 502) from fault
         return first["host"], first["port"]

@@ -47,7 +47,7 @@ class BlobBody:
         if self._fill is not None:
             return await self._read_behind(self._fill, stop)
         try:
-            data = await self._reader.read(self._pos, stop)
+            data = await self._reader.read(self._pos, self._end)  # the whole want: it opens the next piece ahead
         except PieceMissing as gone:
             if self._refill is None:
                 raise BodyLost(f"{gone} is gone and cannot be fetched again") from gone
@@ -60,6 +60,7 @@ class BlobBody:
             self._want = fill.join(self._pos, self._end)
             fill.lost(gone.index)
             return await self._read_behind(fill, stop)
+        data = data[: stop - self._pos] if len(data) > stop - self._pos else data
         self._pos += len(data)
         return data
 
@@ -93,11 +94,12 @@ class BlobBody:
                     if self._want is not None:
                         self._want.pos = self._pos
                     return data
+            fill.hungry()
             await pieces.progress(index)
 
     def _let_go(self) -> None:
-        if self._holding is not None:
-            self._holding.views -= 1
+        if self._holding is not None and self._fill is not None:
+            self._fill.pieces.release(self._holding)
             self._holding = None
 
     def close(self) -> None:

@@ -10,10 +10,12 @@ the digest fails the blob is dropped and every reader is cut short. A lone range
 cannot be proven by its digest; it is given out under the upstream's validator, and proven when the rest has come.
 
 A fill outlives its readers: once somebody wanted the whole it goes on without them if what remains is no more than what
-is already here, or than `CHEAP` bytes; otherwise it stops, and the pieces that are here serve the next one.
+is already here, or than `CHEAP` bytes; otherwise it stops when the pieces that were begun have come, and these serve
+the next one.
 
 When the disk refuses a piece the fill goes on *diskless*: pieces stay in memory while a reader is within `NEAR` pieces
-of them, so a full disk costs the cache, not the download. Who comes later makes a fill of his own.
+of them, or the proof within twice that, and no reader runs further ahead of the proof; so a full disk costs the cache,
+not the download. Who comes later makes a fill of his own.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import logging
 from bisect import bisect_left
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from itertools import islice
 
 from ..core.errors import BodyLost, IntegrityError, UpstreamFailed
 from ..store.contract import PIECE, Blobs, Manifest
@@ -34,6 +37,7 @@ TAIL = 64 * 1024  # bytes
 CHEAP = 64 * 1024 * 1024  # bytes
 LONGEST_RUN = 8  # pieces in one upstream request
 NEAR = 8  # pieces
+UNUSED = 10.0  # seconds until a fill is given up whose only client left before reading
 log = logging.getLogger(__name__)
 
 
@@ -52,6 +56,8 @@ class Want:
 
 
 class Fill:
+    """Made with its blob pinned; unpins it when it closes."""
+
     def __init__(
         self,
         blobs: Blobs,
@@ -62,6 +68,7 @@ class Fill:
         connections: int,
         slots: asyncio.Semaphore,
         closed: Callable[[Fill], None],
+        alone: bool = False,
         diskless: bool = False,
     ) -> None:
         self.manifest, self.diskless = manifest, diskless
@@ -69,15 +76,16 @@ class Fill:
         self.error: Exception | None = None
         self._blobs, self._source, self._closed = blobs, source, closed
         self._connections, self._slots = connections, slots
-        self._proof = Proof(blobs, self.pieces)
+        self._proof = Proof(blobs, self.pieces, self.hungry)
         self._proving: asyncio.Task[None] | None = None
         self._wants: set[Want] = set()
         self._whole = False  # somebody asked for everything
         self._transfers: set[asyncio.Task[None]] = set()
-        self._alone = False  # the server ignores ranges: one connection takes it all
+        self._discarded = False  # wrong bytes came: nothing more is stored
+        self._alone = alone  # one connection takes it all, as when the server ignores ranges
         self._supervisor: asyncio.Task[None] | None = None
         self._kick = asyncio.Event()
-        blobs.pin(manifest.blob)
+        self._unused = asyncio.get_running_loop().call_later(UNUSED, self.give_up)
 
     # -- readers ----------------------------------------------------------------------------------------------------
 
@@ -85,6 +93,7 @@ class Fill:
         want = Want(start, end)
         self._wants.add(want)
         self._whole = self._whole or (start == 0 and end == self.manifest.size)
+        self._unused.cancel()
         if self._supervisor is None:
             self._supervisor = asyncio.create_task(self._supervise())
         self._kick.set()
@@ -100,17 +109,21 @@ class Fill:
         held = not self.manifest.sealed and self._all_coming()
         return max(0, self.manifest.size - TAIL) if held else self.manifest.size
 
+    def hungry(self) -> None:
+        """A reader, or the proof, has come to the end of what is here."""
+        if self.diskless:
+            self._kick.set()
+
     def lost(self, piece: int) -> None:
         """A piece that was here is gone (evicted, or bad on disk): fetch it again."""
         self.pieces.lost(piece)
         self._kick.set()
 
-    def abandon_unused(self) -> None:
-        """Give up if nobody has ever joined."""
+    def give_up(self) -> None:
+        """Close what nobody has joined."""
         if self._supervisor is None:
-            self.cancel(BodyLost("nobody came to read"))
-            self._closed(self)
-            self._blobs.unpin(self.manifest.blob)
+            self._unused.cancel()
+            self._close()
 
     def cancel(self, why: Exception) -> None:
         """Stop now; every reader is cut short."""
@@ -122,12 +135,13 @@ class Fill:
     # -- what to do next --------------------------------------------------------------------------------------------
 
     def _all_coming(self) -> bool:
-        """Every missing piece is wanted, so the whole can be proven before long."""
+        """Every piece that is neither here nor hashed is wanted, so the whole can be proven before long."""
         if self._worth_finishing():
             return True
         spans = sorted(want.span for want in self._wants)
         reach, at = 0, 0
-        for index in self.pieces.absent:
+        absent = self.pieces.absent
+        for index in islice(absent, bisect_left(absent, self._proof.done), None):
             while at < len(spans) and spans[at][0] <= index:
                 reach, at = max(reach, spans[at][1]), at + 1
             if index >= reach:
@@ -137,8 +151,11 @@ class Fill:
     def _worth_finishing(self) -> bool:
         if not self._whole or self.manifest.sealed or self.diskless:
             return False
-        remaining = len(self.pieces.absent) * PIECE
+        remaining = (self.manifest.pieces - len(self.pieces.present)) * PIECE
         return remaining <= max(CHEAP, self.manifest.size - remaining)
+
+    def _wanted(self) -> bool:
+        return bool(self._wants) or self._worth_finishing()
 
     def _next_run(self) -> range | None:
         """The run of missing pieces nearest to a reader's need."""
@@ -146,7 +163,8 @@ class Fill:
         if self._worth_finishing():
             needs.append((0, self.manifest.pieces))
         if self.diskless:
-            needs = [(here, min(last, here + NEAR)) for here, last in needs]
+            proven = self._proof.done + 2 * NEAR if self._proving is not None else 0
+            needs = [(here, min(last, here + NEAR, proven if here < proven else last)) for here, last in needs]
         best: tuple[int, int, int] | None = None
         for here, last in needs:
             at = bisect_left(absent, here)
@@ -174,16 +192,21 @@ class Fill:
                         self.pieces.give_back(run)
                         run = self.pieces.take_all()
                     self._transfers.add(self._begin(self._fetch(run)))
-                proving = self._proving is not None and not self._proving.done() and not self.pieces.absent
-                if not (self._wants or self._transfers or proving or self._worth_finishing()):
+                all_here = len(self.pieces.present) == self.manifest.pieces
+                proving = self._proving is not None and not self._proving.done() and all_here
+                if not (self._transfers or proving or self._wanted()):
                     return
                 await self._kick.wait()
         finally:
-            self._closed(self)
-            for task in self._transfers | ({self._proving} if self._proving else set()):
-                task.cancel()
-            self.pieces.notify_all()
-            self._blobs.unpin(self.manifest.blob)
+            self._close()
+
+    def _close(self) -> None:
+        self._closed(self)
+        self.error = self.error or BodyLost("the fill is over")  # for who joins too late
+        for task in self._transfers | ({self._proving} if self._proving else set()):
+            task.cancel()
+        self.pieces.notify_all()
+        self._blobs.unpin(self.manifest.blob)
 
     def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -204,28 +227,41 @@ class Fill:
     async def _fetch(self, run: range) -> None:
         try:
             async with self._slots:
-                await Transfer(self.pieces, self._source, self._write).bring(run, alone=self._alone)
+                await Transfer(self.pieces, self._source, self._write, self._wanted).bring(run, alone=self._alone)
         except RangesIgnored:
             self._connections, self._alone = 1, True
+        except IntegrityError:
+            await self._discard()
+            raise
 
     async def _write(self, index: int, landing: Landing) -> None:
-        if not self.diskless:
+        if not (self.diskless or self._discarded):
             try:
                 await self._blobs.write_piece(self.manifest.blob, index, memoryview(landing.buffer))
             except OSError as fault:
                 log.error("cannot store %s: %s; the download goes on without the cache", self.manifest.blob, fault)
                 self.diskless = True
+                self.pieces.notify_all()
             else:
                 self.pieces.stored(index)
                 return
         self._trim()
 
     def _trim(self) -> None:
-        """Without a disk: forget what is hashed and near to no reader."""
+        """Without a disk: forget what is near to no reader, nor to the proof."""
         spans = [want.span for want in self._wants]
-        for index in [i for i, landing in self.pieces.landing.items() if landing.full and i < self._proof.done]:
-            if not any(here <= index < min(last, here + NEAR) for here, last in spans):
+        near = [(here, min(last, here + NEAR)) for here, last in spans]
+        if self._proving is not None:
+            near.append((self._proof.done, self._proof.done + 2 * NEAR))
+        for index in [i for i, landing in self.pieces.landing.items() if landing.full]:
+            if not any(here <= index < last for here, last in near):
                 self.pieces.forget(index)
+
+    async def _discard(self) -> None:
+        """What came cannot be trusted. Until that is done newcomers join this fill, and end with it."""
+        if not (self.manifest.sealed or self._discarded):
+            self._discarded = True
+            await self._blobs.drop(self.manifest.blob)
 
     async def _prove(self) -> None:
         try:
@@ -235,7 +271,7 @@ class Fill:
             if not self.diskless:
                 await self._blobs.seal(self.manifest.blob, public=self.manifest.public)
         except IntegrityError:
-            await self._blobs.drop(self.manifest.blob)
+            await self._discard()
             raise
         self.manifest = replace(self.manifest, sealed=True)
         self.pieces.notify_all()

@@ -11,7 +11,6 @@ from .fill import Fill
 from .flights import Flights
 from .transfer import Source
 
-UNUSED = 10.0  # seconds until a fill is given up whose only client left before reading
 log = logging.getLogger(__name__)
 
 
@@ -25,16 +24,17 @@ class Fills:
     def __len__(self) -> int:
         return len(self._all)
 
-    async def join(self, manifest: Manifest, source: Source, *, connections: int | None = None) -> tuple[Fill, bool]:
-        """The fill of `manifest.blob`, and whether it was there before. `source` is used only by a new one."""
+    async def join(self, manifest: Manifest, source: Source, *, stream: bool = False) -> tuple[Fill, bool]:
+        """The fill of `manifest.blob`, and whether it was there before. `source` is used only by a new one.
+
+        `stream`: it has one answer open that brings everything, which one connection shall read to its end.
+        """
         blob = manifest.blob
         if (fill := self.current(blob)) is not None:
             return fill, True
-        (fill, made_for), _ = await self._flights.join(
-            f"fill:{blob}", lambda: self._begin(manifest, source, connections or self._connections)
-        )
+        (fill, made_for), _ = await self._flights.join(f"fill:{blob}", lambda: self._begin(manifest, source, stream))
         if fill.diskless and made_for is not source:
-            fill, made_for = await self._begin(manifest, source, connections or self._connections)
+            fill, made_for = await self._begin(manifest, source, stream)
         return fill, made_for is not source
 
     def current(self, blob: str) -> Fill | None:
@@ -42,26 +42,30 @@ class Fills:
         fill = self._open.get(blob)
         return fill if fill is not None and fill.error is None and not fill.diskless else None
 
-    async def _begin(self, manifest: Manifest, source: Source, connections: int) -> tuple[Fill, Source]:
+    async def _begin(self, manifest: Manifest, source: Source, stream: bool) -> tuple[Fill, Source]:
         diskless, present = False, set[int]()
+        self._blobs.pin(manifest.blob)  # the fill's own, given back when it closes
         try:
             manifest = await self._blobs.create(manifest)
             present = await self._blobs.present(manifest.blob)
         except OSError as fault:
             log.error("cannot store %s: %s; the download goes on without the cache", manifest.blob, fault)
             diskless, self.trouble = True, str(fault)
+        except BaseException:
+            self._blobs.unpin(manifest.blob)
+            raise
         fill = Fill(
             self._blobs,
             manifest,
             present,
             source,
-            connections=connections,
+            connections=1 if stream else self._connections,
+            alone=stream,
             slots=self._slots,
             closed=self._close,
             diskless=diskless,
         )
         self._all.add(fill)
-        asyncio.get_running_loop().call_later(UNUSED, fill.abandon_unused)
         if not diskless:
             self._open[manifest.blob] = fill
         return fill, source

@@ -8,6 +8,7 @@ cannot close a hub for a day. All times are monotonic seconds, passed in.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
@@ -58,12 +59,17 @@ class Bandwidth:
 
     def __init__(self, rate: float | None, clock: Callable[[], float]) -> None:
         self.rate, self._clock = rate, clock
-        self._free_at = clock()
+        self._free_at = -math.inf
 
     async def take(self, size: int) -> None:
+        """Wait until `size` more bytes may have come."""
+        if (seconds := self.due(size)) > 0:
+            await asyncio.sleep(seconds)
+
+    def due(self, size: int) -> float:
+        """Count `size` bytes; the seconds to wait for them."""
         if self.rate is None:
-            return
+            return 0.0
         now = self._clock()
         self._free_at = max(self._free_at, now - 0.25) + size / self.rate
-        if self._free_at > now:
-            await asyncio.sleep(self._free_at - now)
+        return max(0.0, self._free_at - now)

@@ -15,16 +15,19 @@ from ..core.messages import Buffer
 from ..store.contract import PIECE, Manifest
 
 ANY = -1  # waits for whichever piece completes
-_SPARE = 16  # full-sized buffers kept for the next pieces of this fill
+WORTHWHILE = 256 * 1024  # bytes that readers are woken for
+PATIENCE = 0.02  # seconds after which they are woken for less
+_SPARE = 4  # full-sized buffers kept for the next pieces of this fill: fresh ones are paid in page faults
 
 
 class Landing:
     """A piece on its way in."""
 
-    __slots__ = ("buffer", "filled", "views")
+    __slots__ = ("buffer", "done", "filled", "told", "views")
 
     def __init__(self, buffer: bytearray) -> None:
-        self.buffer, self.filled, self.views = buffer, 0, 0
+        self.buffer, self.filled, self.views, self.done = buffer, 0, 0, False
+        self.told = (0, 0.0)  # how far, and when, readers were last told
 
     @property
     def full(self) -> bool:
@@ -50,6 +53,13 @@ class Pieces:
             await future
         finally:
             waiting.discard(future)
+
+    def landed(self, index: int, landing: Landing, now: float) -> None:
+        """Tell readers of new bytes, but not of every few: each wakes all of them, and each sends what it sees."""
+        filled, when = landing.told
+        if landing.full or landing.filled - filled >= WORTHWHILE or now - when >= PATIENCE:
+            landing.told = landing.filled, now
+            self.notify(index)
 
     def notify(self, *indices: int) -> None:
         for index in indices:
@@ -123,10 +133,19 @@ class Pieces:
         return end
 
     def view(self, landing: Landing, start: int, end: int) -> Buffer:
-        """Bytes of a landing piece. The reader takes one off `landing.views` when it is done with them."""
+        """Bytes of a landing piece; `release` it when done with them."""
         landing.views += 1
         return memoryview(landing.buffer)[start:end]
 
+    def release(self, landing: Landing) -> None:
+        landing.views -= 1
+        if landing.done:
+            self._free(landing)
+
     def _free(self, landing: Landing | None) -> None:
-        if landing is not None and not landing.views and len(landing.buffer) == PIECE and len(self._spare) < _SPARE:
+        if landing is None:
+            return
+        landing.done = True
+        if not landing.views and len(landing.buffer) == PIECE and len(self._spare) < _SPARE:
             self._spare.append(landing.buffer)
+            landing.buffer = bytearray()

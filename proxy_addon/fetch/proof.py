@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 
 from ..core.errors import IntegrityError
 from ..store.contract import PIECE, Blobs, PieceMissing, PieceReader
@@ -15,8 +16,8 @@ from .pieces import ANY, Pieces
 
 
 class Proof:
-    def __init__(self, blobs: Blobs, pieces: Pieces) -> None:
-        self._blobs, self._pieces = blobs, pieces
+    def __init__(self, blobs: Blobs, pieces: Pieces, advanced: Callable[[], None]) -> None:
+        self._blobs, self._pieces, self._advanced = blobs, pieces, advanced
         self.done = 0  #: pieces hashed so far
         algorithm, _, self._expected = pieces.manifest.blob.partition(":")
         size = pieces.manifest.size
@@ -37,13 +38,14 @@ class Proof:
                     try:
                         await self._update(landing.buffer)
                     finally:
-                        landing.views -= 1
+                        self._pieces.release(landing)
                 elif self.done not in self._pieces.present:
                     await self._pieces.progress(ANY)
                     continue
                 elif self._digest is not None and not await self._read(reader):
                     continue
                 self.done += 1
+                self._advanced()
         finally:
             reader.close()
         if self._digest is not None and self._digest.hexdigest() != self._expected:

@@ -1,12 +1,13 @@
 """One connection's work: bring a run of pieces, and go on where a cut left off.
 
 Bytes are copied into the piece's buffer as they come, and whoever waits for the piece is told. A full piece is written
-by a task of its own while the next one lands; at most two writes of a connection are open, which is its backpressure.
+by a task of its own while the next one lands; one write of a connection is open at a time, which is its backpressure.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -17,8 +18,8 @@ from .pieces import ANY, Landing, Pieces
 from .upstream import Answer
 
 ATTEMPTS = 5  # in a row without a byte
-FINAL = frozenset({401, 403, 404, 410, 416, 429, 451})  # asking again would not help
-_WRITES = 2
+FINAL = frozenset({401, 403, 404, 410, 416, 429, 451, 508})  # asking again would not help
+_WRITES = 1
 
 
 class Source(Protocol):
@@ -36,12 +37,19 @@ class RangesIgnored(Exception):
 
 
 class Transfer:
-    def __init__(self, pieces: Pieces, source: Source, write: Callable[[int, Landing], Awaitable[None]]) -> None:
-        self._pieces, self._source, self._write = pieces, source, write
+    def __init__(
+        self,
+        pieces: Pieces,
+        source: Source,
+        write: Callable[[int, Landing], Awaitable[None]],
+        wanted: Callable[[], bool],
+    ) -> None:
+        self._pieces, self._source, self._write, self._wanted = pieces, source, write, wanted
         self._writes: deque[asyncio.Task[None]] = deque()
 
     async def bring(self, run: range, *, alone: bool) -> None:
-        """Fetch and write `run`; what does not come is given back. `alone`: no other connection works on the blob.
+        """Fetch and write `run`, or the piece begun if nobody wants more; what does not come is given back. `alone`: no
+        other connection works on the blob.
 
         Raises `RangesIgnored` unless alone, `UpstreamFailed`, `IntegrityError`.
         """
@@ -55,7 +63,7 @@ class Transfer:
     async def _download(self, run: range, alone: bool) -> None:
         pos, end = run.start * PIECE, min(run.stop * PIECE, self._pieces.manifest.size)
         idle = 0
-        while pos < end:
+        while pos < end and (self._wanted() or pos % PIECE):
             before = pos
             try:
                 answer, at = await self._source.open(pos, end)
@@ -85,13 +93,15 @@ class Transfer:
             while view:
                 index, offset = divmod(pos, PIECE)
                 count = min(len(view), self._pieces.manifest.piece_size(index) - offset)
+                if not offset and not self._wanted():
+                    return
                 landing = self._pieces.room(index)
                 if landing is not None and landing.filled == offset:
                     landing.buffer[offset : offset + count] = view[:count]
                     landing.filled += count
                     if landing.full:
                         await self._full(index, landing)
-                    self._pieces.notify(index)
+                    self._pieces.landed(index, landing, time.monotonic())
                 view, pos = view[count:], pos + count
 
     async def _full(self, index: int, landing: Landing) -> None:

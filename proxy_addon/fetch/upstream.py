@@ -50,13 +50,21 @@ class Answer:
         self.reason = response.reason or ""
         self.headers = Headers((k.decode("latin-1"), v.decode("latin-1")) for k, v in response.raw_headers)
         self.url = str(response.url)
-        self.request_time, self.response_time = request_time, time.time()
+        self.pause = 0.0  #: seconds that the hub asks us to wait
+        self.request_time, self.response_time = request_time, upstream.clock()
 
     @property
     def location(self) -> str | None:
         """The redirect's target, absolute."""
         target = self.headers.get("location")
         return None if target is None else str(URL(self.url, encoded=True).join(URL(target, encoded=True)))
+
+    def failure(self) -> UpstreamFailed:
+        """This answer, when it is one that a stale response may stand in for."""
+        host = urlsplit(self.url).hostname or ""
+        if self.status == 429:
+            return Throttled(host, self.pause)
+        return UpstreamFailed(f"{host} answered {self.status}", self.status)
 
     async def chunk(self) -> bytes:
         """The next bytes as they come, or b"" at a proper end; raises `UpstreamFailed` on a cut or a stall."""
@@ -72,17 +80,20 @@ class Answer:
     async def whole(self, limit: int) -> bytes:
         """The whole body, content codings undone; raises `UpstreamFailed` when it passes `limit` bytes inflated."""
         coding = (self.headers.get("content-encoding") or "identity").strip().lower()
-        inflate = _INFLATORS.get(coding)
-        if inflate is None:
+        if coding not in _CODINGS:
+            self.close()
             raise UpstreamFailed(f"content coding {coding!r} from {self.url.split('?')[0]}")
-        undo, parts, size = inflate(), [], 0
+        decoder, parts, size, read = _CODINGS[coding](), [], 0, 0
         try:
             while data := await self.chunk():
-                piece = undo(data, limit + 1 - size)
+                piece = decoder.undo(data, limit + 1 - size)
+                read += len(data)
                 size += len(piece)
                 if size > limit:
                     raise UpstreamFailed(f"{self.url.split('?')[0]} sent more than {limit} bytes")
                 parts.append(piece)
+            if read and not decoder.ended:
+                raise zlib.error("it ends early")
         except zlib.error as fault:
             raise UpstreamFailed("a broken content coding") from fault
         finally:
@@ -97,19 +108,29 @@ class Answer:
         self._response.release()
 
 
-def _identity() -> Callable[[bytes, int], bytes]:
-    return lambda data, room: data
+class _Identity:
+    ended = True
+
+    def undo(self, data: bytes, room: int) -> bytes:
+        return data
 
 
-def _zlib(bits: int) -> Callable[[], Callable[[bytes, int], bytes]]:
-    def start() -> Callable[[bytes, int], bytes]:
-        inflater = zlib.decompressobj(bits)
-        return lambda data, room: inflater.decompress(inflater.unconsumed_tail + data, room)
+class _Inflater:
+    """gzip or zlib, told by its own head."""
 
-    return start
+    def __init__(self) -> None:
+        self._inflater = zlib.decompressobj(47)
+
+    def undo(self, data: bytes, room: int) -> bytes:
+        return self._inflater.decompress(self._inflater.unconsumed_tail + data, room)
+
+    @property
+    def ended(self) -> bool:
+        return self._inflater.eof
 
 
-_INFLATORS = {"identity": _identity, "gzip": _zlib(47), "x-gzip": _zlib(47), "deflate": _zlib(47)}
+_CODINGS: dict[str, type[_Identity] | type[_Inflater]]
+_CODINGS = {"identity": _Identity, "gzip": _Inflater, "x-gzip": _Inflater, "deflate": _Inflater}
 
 
 class Upstream:
@@ -124,14 +145,18 @@ class Upstream:
         stall_timeout: float = 30.0,
         bandwidth: float | None = None,
         max_connections: int = 64,
+        mirrors: Iterable[str] = (),
+        clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.clock, self._timer = clock, timer
         self.meter, self._connect_to, self._proxy = meter, connect_to, proxy
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect_timeout, sock_connect=connect_timeout, sock_read=stall_timeout
         )
-        self.resolver = Resolver(connect_to)
+        self.resolver = Resolver(connect_to, {_place(url) for url in (*mirrors, *([proxy] if proxy else ()))})
         self.bandwidth = Bandwidth(bandwidth, time.monotonic)
-        self.closures = Closures(time.monotonic)
+        self.closures = Closures(timer)
         self.fill_slots = asyncio.Semaphore(max_connections)
         self._down: dict[str, float] = {}
         self._ssl = ssl.create_default_context()
@@ -158,7 +183,7 @@ class Upstream:
             await self._session.close()
 
     def is_down(self, host: str) -> bool:
-        return self._down.get(host, 0.0) > time.monotonic()
+        return self._down.get(host, 0.0) > self._timer()
 
     async def open(
         self,
@@ -177,16 +202,15 @@ class Upstream:
         Raises `UpstreamFailed`, or `Throttled` when the hub closed itself to this principal.
         """
         assert self._session is not None
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        if is_literal(host) and self._connect_to.lookup(host, port) is None and not is_public(host):
+        host, port = _place(url)
+        chosen = self._connect_to.lookup(host, port) is not None or (host, port) in self.resolver.trusted
+        if is_literal(host) and not chosen and not is_public(host):
             raise UpstreamFailed(f"{host} is a private address", 403)
         if (left := self.closures.left(host, principal)) > 0:
             raise Throttled(host, left)
         if hurry and self.is_down(host):
             raise UpstreamFailed(f"{host} was out of reach a moment ago", 504)
-        sent = time.time()
+        sent = self.clock()
         try:
             async with asyncio.timeout(HURRIED if hurry else None):
                 response = await self._session.request(
@@ -199,14 +223,21 @@ class Upstream:
                 )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as fault:
             if isinstance(fault, aiohttp.ClientConnectorError | TimeoutError):
-                self._down[host] = time.monotonic() + DOWN_FOR
+                self._down[host] = self._timer() + DOWN_FOR
             raise _translated(fault, url) from fault
         self._down.pop(host, None)
         answer = Answer(response, self, hub, sent)
         self.meter.upstream_request(hub, answer.status)
-        if (pause := pause_of(answer.status, answer.headers, answer.response_time)) > 0:
-            self.closures.close(host, principal, pause)
+        answer.pause = pause_of(answer.status, answer.headers, answer.response_time)
+        if answer.pause > 0:
+            self.closures.close(host, principal, answer.pause)
         return answer
+
+
+def _place(url: str) -> tuple[str, int]:
+    """Host and port of a URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _translated(fault: BaseException, url: str) -> UpstreamFailed:

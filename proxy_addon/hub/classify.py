@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Protocol
 
 from . import huggingface
-from .paths import Ambiguous
-from .resources import Kind, Malformed, Passed, Plain, Resource
+from .paths import Ambiguous, is_signed
+from .resources import Kind, Malformed, Passed, Plain, Resource, Secret
 
 
 class _Hub(Protocol):
@@ -19,7 +19,7 @@ class _Hub(Protocol):
 
 
 _HUBS: tuple[_Hub, ...] = (huggingface,)
-_CACHED_READS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class OtherHost(Protocol):
@@ -33,7 +33,7 @@ class Classifier:
         on = frozenset(enabled)
         self._hubs: tuple[_Hub, ...] = tuple(h for h in _HUBS if h.HUB in on)
         self._others = tuple(others)
-        self._known = lru_cache(maxsize=16384)(self._classify)
+        self._known = lru_cache(maxsize=16384)(self._unsigned)
 
     def hub_of(self, host: str, port: int) -> str | None:
         """`huggingface`, `modelscope`, `other`, or None for a host that is none of ours."""
@@ -47,13 +47,19 @@ class Classifier:
     ) -> Resource:
         return self._known(method, scheme, host, port, path, query, body_digest)
 
+    def _unsigned(
+        self, method: str, scheme: str, host: str, port: int, path: str, query: str, body_digest: str
+    ) -> Resource:
+        found = self._classify(method, scheme, host, port, path, query, body_digest)
+        return Secret(found.hub, Kind.PLAIN) if isinstance(found, Plain) and is_signed(query) else found
+
     def _classify(
         self, method: str, scheme: str, host: str, port: int, path: str, query: str, body_digest: str
     ) -> Resource:
-        if method not in _CACHED_READS:
-            return Malformed(f"method {method[:20]!r} is not served here")
         for hub in self._hubs:
             if hub.is_ours(host):
+                if method not in _METHODS:
+                    return Malformed(f"method {method[:20]!r} is not served here", hub.HUB)
                 try:
                     return hub.classify(method, host, path, query, body_digest)
                 except Ambiguous as fault:

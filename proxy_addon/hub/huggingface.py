@@ -268,6 +268,7 @@ def content_type(name: str) -> str:
 
 # -- Xet: the bridge edit --------------------------------------------------------------------------------------------
 
+XET_FACTS = "application/vnd.xet-fileinfo+json"
 XET_FIELDS = ("X-Xet-Hash", "X-Xet-Refresh-Route", "Link")
 
 

@@ -70,6 +70,14 @@ def quoted_rev(rev: str) -> str:
     return quote(rev, safe="")
 
 
+#: Query parameters that make a URL a permission: it must not be kept, not even as a key.
+_SIGNATURES = frozenset({"signature", "x-amz-signature", "x-goog-signature", "sig", "key-pair-id", "auth_key"})
+
+
+def is_signed(query: str) -> bool:
+    return any(name.lower() in _SIGNATURES for name, _ in parse_qsl(query, keep_blank_values=True))
+
+
 _BOOLEANS = {"True": "true", "False": "false"}
 
 

@@ -58,6 +58,11 @@ class DiskBlobs:
             self._seen.blob(blob)
         return data
 
+    def remember(self, blob: str, data: bytes) -> None:
+        """Verified bytes of a small sealed blob."""
+        self._seen.blob(blob)
+        self._memory.put(bytes_key(blob), data, ROW + len(data), immutable=True)
+
     async def manifest(self, blob: str) -> Manifest | None:
         found: Manifest | None = self._memory.get(manifest_key(blob))
         if found is None:

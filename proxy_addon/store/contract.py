@@ -9,7 +9,7 @@ Every coroutine does its disk work off the event loop. `peek` alone is synchrono
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,6 +44,18 @@ class PieceMissing(Exception):
     def __init__(self, blob: str, index: int) -> None:
         super().__init__(f"{blob} piece {index}")
         self.blob, self.index = blob, index
+
+
+class View(Protocol):
+    """What can be looked up without waiting: memory, for everybody; the disk, on a reading thread (`Store.glance`)."""
+
+    def responses(self, key: str) -> Sequence[StoredResponse] | None:
+        """None means "not seen from here"; an empty sequence is never returned."""
+        ...
+
+    def small(self, blob: str) -> bytes | None:
+        """A small sealed blob's bytes, verified."""
+        ...
 
 
 class Responses(Protocol):
@@ -118,8 +130,18 @@ class Blobs(Protocol):
 
 
 class Store(Protocol):
-    responses: Responses
-    blobs: Blobs
+    @property
+    def responses(self) -> Responses: ...
+
+    @property
+    def blobs(self) -> Blobs: ...
+
+    @property
+    def memory(self) -> View: ...
+
+    async def glance[T](self, look: Callable[[View], T]) -> T:
+        """`look` run on a reading thread with a view of the disk. A disk that fails shows nothing."""
+        ...
 
     async def open(self) -> None: ...
 

@@ -7,7 +7,7 @@ lookups are misses (the proxy then passes through); failing writes raise OSError
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..core.messages import StoredResponse
 from . import records
@@ -35,17 +35,25 @@ class DiskResponses:
     async def get(self, key: str) -> Sequence[StoredResponse]:
         if (found := self.peek(key)) is not None:
             return found
-        at = self._writes, self._memory.epoch
+        mark = self.mark()
         try:
             variants, size = await self._lanes.read(self._index.responses, key)
         except OSError as error:
             log.error("lookup failed, taken as a miss: %s", error)
             return ()
         if variants:
-            self._seen.row(response_key(key))
-            if at == (self._writes, self._memory.epoch):
-                self._memory.put(response_key(key), variants, _cost(size))
+            self.remember(mark, {key: (variants, size)})
         return variants
+
+    def mark(self) -> tuple[int, int]:
+        """A point in time: what is read after it may be kept by `remember` if nothing was written since."""
+        return self._writes, self._memory.epoch
+
+    def remember(self, mark: tuple[int, int], rows: Mapping[str, tuple[tuple[StoredResponse, ...], int]]) -> None:
+        for key, (variants, size) in rows.items():
+            self._seen.row(response_key(key))
+            if mark == self.mark():
+                self._memory.put(response_key(key), variants, _cost(size))
 
     async def put(self, key: str, variants: Sequence[StoredResponse]) -> None:
         """Raises OSError when the disk refuses; what was there before may or may not be there still."""

@@ -116,8 +116,10 @@ class Rows(diskcache.Cache):  # type: ignore[misc]
             for statement in schema:
                 self._con.execute(statement)
         except sqlite3.Error as error:
+            self.close()
             raise fault(error) from error
         except (ValueError, TypeError) as error:  # diskcache unpacks Settings rows that a damaged file lacks
+            self.close()
             raise BrokenRows(None, f"settings: {error}") from error
         self.inode = os.stat(os.path.join(self.directory, diskcache.core.DBNAME)).st_ino
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.clients.run import Env, minilm_folder, run_client, run_tool
 from tests.hub import TestHub, minilm, standard_hub
 from tests.processes import Hubgate, configuration, exported, hubgate
@@ -55,7 +56,8 @@ class Site:
     def restart(self, **keys: Any) -> None:
         """The same cache in a new process, with other configuration keys."""
         assert self.proxy.stop() == 0, self.proxy.told
-        self.proxy = Hubgate(configuration(self.proxy.config.parent, self.hub, **keys))
+        ca = self.proxy.settings["ca"]
+        self.proxy = Hubgate(configuration(self.proxy.config.parent, self.hub, ca=ca, **keys))
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from proxy_addon.core.errors import IntegrityError
 from proxy_addon.core.messages import Buffer, StoredResponse
-from proxy_addon.store.contract import PIECE, UNIT, Manifest, PieceMissing
+from proxy_addon.store.contract import PIECE, UNIT, Manifest, PieceMissing, View
 
 
 class DictResponses:
@@ -115,10 +115,25 @@ class DictBlobs:
         self.pins[blob] -= 1
 
 
+class DictView:
+    def __init__(self, responses: DictResponses, blobs: DictBlobs | None = None) -> None:
+        self._responses, self._blobs = responses, blobs
+
+    def responses(self, key: str) -> Sequence[StoredResponse] | None:
+        return self._responses.peek(key)
+
+    def small(self, blob: str) -> bytes | None:
+        return self._blobs.peek(blob) if self._blobs is not None else None
+
+
 class DictStore:
     def __init__(self) -> None:
         self.responses = DictResponses()
         self.blobs = DictBlobs()
+        self.memory = DictView(self.responses, self.blobs)
+
+    async def glance[T](self, look: Callable[[View], T]) -> T:
+        return look(self.memory)
 
     async def open(self) -> None: ...
 

@@ -55,6 +55,21 @@ async def test_invalidate_drops_what_starts_so_and_no_more(store: Store) -> None
     assert await store.responses.invalidate("a/b") == 0
 
 
+async def test_a_glance_sees_rows_and_small_sealed_blobs_at_once(store: Store) -> None:
+    whole, part = Manifest("sha256:1", 100), Manifest("sha256:2", 100)
+    for manifest in (whole, part):
+        await store.blobs.create(manifest)
+        await store.blobs.write_piece(manifest.blob, 0, b"x" * 100)
+    await store.blobs.seal(whole.blob, public=True)
+    await store.responses.put("k", [response()])
+    seen = await store.glance(
+        lambda view: (view.responses("k"), view.responses("none"), view.small(whole.blob), view.small(part.blob))
+    )
+    assert (list(seen[0] or ()), *seen[1:]) == ([response()], None, b"x" * 100, None)
+    assert store.memory.small(whole.blob) == b"x" * 100
+    assert list(store.memory.responses("k") or ()) == [response()]
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_blob_comes_back_byte_for_byte(store: Store, size: int) -> None:
     data = content("b", size)

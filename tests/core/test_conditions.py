@@ -69,6 +69,7 @@ def test_date_stands_in_for_last_modified() -> None:
     assert evaluate(get([(IMS, at(0))]), None, None, at(-1)) == N
     assert evaluate(get([(IMS, at(-2))]), None, None, at(-1)) is None
     assert evaluate(get([(IMS, at(0))]), None, "garbage", at(-1)) is None
+    assert evaluate(get([(IUS, at(-2))]), None, None, at(-1)) is None
 
 
 @pytest.mark.parametrize(("one", "other", "strong", "weak"), [
@@ -79,6 +80,8 @@ def test_date_stands_in_for_last_modified() -> None:
     ("a", "a", False, True),
     ('"', '"', False, True),
     (None, None, False, False),
+    (None, '"a"', False, False),
+    ('"a"', None, False, False),
 ])  # fmt: skip
 def test_comparison(one: str | None, other: str | None, strong: bool, weak: bool) -> None:
     assert (strong_match(one, other), weak_match(one, other)) == (strong, weak)

@@ -146,7 +146,8 @@ def test_must_understand_with_an_unknown_status() -> None:
 REQUESTS: list[tuple[Fields, float, str]] = [
     ([(CC, "max-age=0")], 0, "validated"),
     ([(CC, "max-age=1")], 3, "validated"),
-    ([(CC, "max-age=600")], 599, "hit"),
+    ([(CC, "max-age=600")], 600, "hit"),
+    ([(CC, "max-age=600")], 601, "validated"),
     ([(CC, "max-age=huge")], 3, "validated"),
     ([(CC, "max-stale=1000")], 2000, "hit"),
     ([(CC, "max-stale=100")], 2000, "validated"),

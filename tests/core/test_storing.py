@@ -56,6 +56,18 @@ def test_a_private_cache_may_keep_what_is_private() -> None:
         assert isinstance(storable(get(asked), status, Headers([(CC, said)]), START, terms), StoreAs)
 
 
+@pytest.mark.parametrize(("said", "private", "shared"), [
+    ("private", StoreAs, NotStorable),
+    ("s-maxage=9", NotStorable, StoreAs),
+    ("max-age=9", StoreAs, StoreAs),
+    ("x", NotStorable, NotStorable),
+])  # fmt: skip
+def test_what_counts_as_explicit_depends_on_who_shares(said: str, private: type, shared: type) -> None:
+    headers = Headers([DATE, (CC, said), ("Last-Modified", at(-99))])
+    assert isinstance(storable(get(), 302, headers, START, Terms(shared=False)), private)
+    assert isinstance(storable(get(), 302, headers, START, Terms()), shared)
+
+
 def plan(headers: Fields, status: int = 200, asked: Fields | None = None, terms: Terms | None = None) -> StoreAs:
     result = storable(get(asked), status, Headers(headers), START, terms or Terms())
     assert isinstance(result, StoreAs)
@@ -166,6 +178,7 @@ def test_parts_combine() -> None:
     kept([ETAG], have=((4, 10),), size=11),
     kept([ETAG], have=((4, 10),), size=None),
     kept([ETAG], have=((4, 10),), vary=(("foo", "1"),)),
+    kept([ETAG], 203, have=((4, 10),)),
 ])  # fmt: skip
 def test_parts_of_something_else_do_not_combine(other: StoredResponse) -> None:
     assert combine(kept([ETAG], have=((0, 4),)), other) is None

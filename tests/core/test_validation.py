@@ -21,6 +21,8 @@ SELECTED: list[tuple[Fields, Fields, bool]] = [
     ([LM], [("Last-Modified", at(-9000).lower())], True),
     ([LM], [("Last-Modified", at(-8000))], False),
     ([LM], [], True),
+    ([("Last-Modified", "then")], [("Last-Modified", "then")], True),
+    ([("Last-Modified", "then")], [LM], False),
     ([LM], [TAG, LM], False),
     ([TAG], [LM], False),
     ([TAG, LM], [LM], True),

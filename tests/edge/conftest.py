@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.edge.stand_in import HUB, StandIn
 
 from proxy_addon.addon import Hubgate
 from proxy_addon.edge.admission import Admission
 from proxy_addon.master import Proxy
+from tests.edge.stand_in import HUB, StandIn
 
 
 class Client:
@@ -32,7 +32,8 @@ class Client:
 
     async def tls(self, sni: str | None = HUB, alpn: str = "http/1.1") -> Client:
         context = ssl.create_default_context(cafile=str(self.ca))
-        context.check_hostname = sni is not None
+        if sni is None:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols([alpn])
         async with asyncio.timeout(10):
             await self.writer.start_tls(context, server_hostname=sni or "")
@@ -86,8 +87,12 @@ async def serve(engine: StandIn, confdir: Path) -> AsyncIterator[Serve]:
     running: list[tuple[Proxy, asyncio.Task[None]]] = []
     clients: list[Client] = []
 
-    async def start(admission: Admission | None = None, deadline: float = 15.0) -> Callable[[], Awaitable[Client]]:
+    async def start(
+        admission: Admission | None = None, deadline: float = 15.0, upstream_ca: Path | None = None
+    ) -> Callable[[], Awaitable[Client]]:
         proxy = Proxy(Hubgate(engine, admission, deadline), listen=[("127.0.0.1", 0)], confdir=confdir)
+        if upstream_ca is not None:
+            proxy._master.options.update(ssl_verify_upstream_trusted_ca=str(upstream_ca))
         ((_, port),) = await proxy.bind()
         running.append((proxy, asyncio.create_task(proxy.run(drain=0.1))))
 

@@ -101,6 +101,7 @@ class StandIn:
         sent: int,
         seconds: float,
         aborted: bool,
+        first_byte: float | None = None,
     ) -> None:
         self.log.append((request, reply_status, outcome, sent, aborted))
         self._ring = asyncio.ensure_future(self._notify())

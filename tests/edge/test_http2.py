@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 
 import h2.config
 import h2.connection
 import h2.events
 import h2.settings
 import pytest
+import trustme
 
 from proxy_addon.core.errors import BodyLost
 from proxy_addon.core.messages import Headers, Reply, Request
@@ -173,3 +175,39 @@ async def test_heads_and_faults(engine: StandIn, hub) -> None:
     assert [peer.status[stream] for stream in streams] == [200, 503, 503, 421, 400]
     assert streams[0] not in peer.got
     assert [request.path for request in engine.seen] == ["/body", "/fails"]
+
+
+async def test_what_is_relayed_waits_for_the_window_too(engine: StandIn, serve, tmp_path) -> None:
+    written = 0
+
+    async def far(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 * MIB))
+        while written < 64 * MIB:
+            writer.write(b"x" * MIB)
+            await writer.drain()
+            written += MIB
+
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert(HUB).configure_cert(context)
+    server = await asyncio.start_server(far, "127.0.0.1", 0, ssl=context)
+    engine.upstream = server.sockets[0].getsockname()
+    engine.passed.add("/far")
+    client = await (await serve(upstream_ca=tmp_path / "ca.pem"))()
+    await client.connect()
+    peer = Peer(await client.tls(alpn="h2"), window=1000)
+    stream = peer.get("/far")
+    await peer.until(lambda: peer.got.get(stream) == 1000)
+    async with asyncio.timeout(10):
+        before = -1
+        while before != written:
+            before = written
+            await asyncio.sleep(0.1)
+    assert written < 20 * MIB  # what the kernel holds
+    peer.open(stream, 64 * MIB)
+    await peer.until(lambda: stream in peer.ended)
+    assert peer.got[stream] == 64 * MIB
+    server.close()

@@ -7,10 +7,10 @@ import json
 import logging
 
 import pytest
-from tests.edge.stand_in import Pattern, StandIn, text
 
 from proxy_addon.core.errors import BodyLost, UpstreamFailed
 from proxy_addon.core.messages import Headers, Pass, Reply, Request
+from tests.edge.stand_in import Pattern, StandIn, text
 
 MIB = 1 << 20
 
@@ -43,7 +43,7 @@ async def test_a_large_body_arrives_whole_and_waits_for_a_client_that_stops(engi
     count, last = 0, 0
     while count < 300 * MIB:
         piece = await client.reader.read(MIB)
-        assert piece and piece == bytes([piece[0]]) * len(piece) or count % MIB
+        assert (piece and piece == bytes([piece[0]]) * len(piece)) or count % MIB
         count, last = count + len(piece), piece[-1]
     assert last == 300 % 251
     assert (count, body.closes) == (300 * MIB, 1)
@@ -291,3 +291,16 @@ async def test_pass_relays_a_request_that_was_collected(engine: StandIn, hub) ->
     assert status == 502 and b"has no public address" in body
     assert engine.resolved == [("hub.example", 443)]
     assert [status for _, status, *_ in await engine.records(1)] == [502]
+
+
+async def test_tls_inside_tls(engine: StandIn, serve) -> None:
+    body = Pattern(3 * MIB)
+    engine.slowly["/big"] = gives(body)
+    client = await (await serve())()
+    await client.tls(None)
+    assert b" 200 " in await client.connect()
+    await client.tls()
+    client.get("/big")
+    await client.head()
+    got = b"".join([await client.reader.readexactly(MIB) for _ in range(3)])
+    assert got == bytes([1]) * MIB + bytes([2]) * MIB + bytes([3]) * MIB

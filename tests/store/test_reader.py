@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
+import threading
 from pathlib import Path
 
 import pytest
 
 from proxy_addon.store.contract import PIECE, UNIT, Manifest, PieceMissing
+from proxy_addon.store.lanes import READERS
+from proxy_addon.store.reader import Buffers, DiskReader
+from proxy_addon.store.verified import OpenPiece, VerifiedPieces
 
 from ..contracts.samples import content, fill, read_all
 from .conftest import Opener
@@ -42,8 +47,16 @@ def forget_page_cache(root: Path) -> None:
         os.close(fd)
 
 
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+def open_files() -> list[str]:
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            found.append(os.readlink(f"/proc/self/fd/{fd}"))
+    return found
+
+
+def open_pieces() -> list[str]:
+    return [path for path in open_files() if ".val" in path]
 
 
 @pytest.mark.parametrize("warm", [True, False])
@@ -69,27 +82,22 @@ async def test_readers_use_two_descriptors_and_give_them_back(opened: Opener) ->
     store = await opened()
     data = content("b", SIZE)
     manifest = await fill(store.blobs, "b", data)
-    await asyncio.gather(*(read_all(store.blobs, manifest) for _ in range(8)))
-    before = open_files()
     readers = [store.blobs.reader(manifest) for _ in range(10)]
     at = 0
     while at < SIZE:
         parts = [await reader.read(at, SIZE) for reader in readers]
         assert {bytes(part) for part in parts} == {data[at : at + len(parts[0])]}
         at += len(parts[0])
-        assert open_files() <= before + 2 * len(readers)
+        assert len(open_pieces()) <= 2 * len(readers)
     for reader in readers:
         reader.close()
-    await store.stats()
-    assert open_files() == before
+    assert open_pieces() == []
 
 
 async def test_a_reader_cancelled_or_closed_at_any_point_leaks_and_spoils_nothing(opened: Opener, root: Path) -> None:
-    store = await opened()
+    store, rnd = await opened(), random.Random(7)
     data = content("b", SIZE)
     manifest = await fill(store.blobs, "b", data)
-    await asyncio.gather(*(read_all(store.blobs, manifest) for _ in range(8)))
-    before, rnd = open_files(), random.Random(7)
     for round_ in range(40):
         forget_page_cache(root)
         reader = store.blobs.reader(manifest)
@@ -108,8 +116,69 @@ async def test_a_reader_cancelled_or_closed_at_any_point_leaks_and_spoils_nothin
         reader.close()
     assert await read_all(store.blobs, manifest) == data
     await store.close()
-    assert open_files() <= before
-    assert not store.blobs._pins.counted
+    assert open_pieces() == []
+    assert not store._pins.counted
+
+
+async def test_a_reader_closed_while_its_file_is_being_opened_closes_the_file(opened: Opener) -> None:
+    store = await opened()
+    manifest = await fill(store.blobs, "b", content("b", SIZE))
+    gate = threading.Event()
+    held = [store._lanes.submit(gate.wait, 60) for _ in range(READERS)]
+    reader = store.blobs.reader(manifest)
+    task = asyncio.ensure_future(reader.read(0, SIZE))
+    await asyncio.sleep(0)
+    reader.close()
+    gate.set()
+    with pytest.raises(ValueError, match="closed"):
+        await task
+    assert [job.result() for job in held] == [True] * READERS
+    assert open_pieces() == []
+
+
+class Gated(OpenPiece):
+    """Its thread stays in `fill` until the gate opens."""
+
+    def fill(self, buffer: memoryview, offset: int) -> bool:
+        entered.set()
+        assert gate.wait(60)
+        buffer[:] = b"\xff" * len(buffer)
+        os.fstat(self.fd)
+        return True
+
+
+entered, gate = threading.Event(), threading.Event()
+
+
+class Gate(VerifiedPieces):
+    def open(self, manifest: Manifest, number: int) -> OpenPiece:
+        piece = super().open(manifest, number)
+        empty = os.open("/dev/null", os.O_RDONLY)  # no unit comes from it at once
+        os.dup2(empty, piece.fd)
+        os.close(empty)
+        return Gated(piece.number, piece.size, piece.digests, piece.name, piece.fd)
+
+
+@pytest.mark.parametrize("how", ["cancel", "close"])
+async def test_a_buffer_that_a_thread_still_fills_is_nobody_elses(opened: Opener, how: str) -> None:
+    store, buffers = await opened(), Buffers()
+    manifest = await fill(store.blobs, "b", content("b", SIZE))
+    entered.clear()
+    gate.clear()
+    pieces = Gate(store._index, store._pieces, store._room)
+    reader = DiskReader(manifest, pieces, store._lanes, buffers, None, lambda data: None, lambda: None)
+    task = asyncio.ensure_future(reader.read(0, SIZE))
+    assert await asyncio.to_thread(entered.wait, 60)
+    if how == "cancel":
+        task.cancel()
+        await asyncio.wait((task,))
+    reader.close()
+    mine = buffers.take()
+    gate.set()
+    with pytest.raises((asyncio.CancelledError, ValueError)):
+        await task
+    await store.close()
+    assert mine == bytes(UNIT)
 
 
 @pytest.mark.parametrize("warm", [True, False])
@@ -180,17 +249,20 @@ async def test_a_small_damaged_blob_is_dropped_too(opened: Opener) -> None:
     assert await read_all(store.blobs, manifest) == b"hello"
 
 
-async def test_a_sealed_blob_that_lost_digests_is_forgotten(opened: Opener) -> None:
+@pytest.mark.parametrize("by", ["reading", "writing"])
+async def test_a_sealed_blob_that_lost_digests_is_forgotten(opened: Opener, by: str) -> None:
     store = await opened()
     manifest = await fill(store.blobs, "b", content("b", PIECE))
     with store._index.rows.change() as change:
         change.delete("tag = 'U'", ())
-    with pytest.raises(PieceMissing):
-        await read_all(store.blobs, manifest)
-    with pytest.raises(OSError):
-        await store.blobs.write_piece("b", 0, content("b", PIECE))
-    await store.refresh()
-    assert (await store.stats())["blobs"] == 0
+    if by == "reading":
+        with pytest.raises(PieceMissing):
+            await read_all(store.blobs, manifest)
+    else:
+        with pytest.raises(FileNotFoundError):
+            await store.blobs.write_piece("b", 0, content("b", PIECE))
+    stats = await store.stats()
+    assert (stats["blobs"], stats["pieces"]) == (0, 0)
 
 
 async def test_a_follower_reads_behind_the_writer(opened: Opener) -> None:

@@ -123,4 +123,4 @@ class StoreIsItsModel(RuleBasedStateMachine):
 
 
 TestStoreIsItsModel = StoreIsItsModel.TestCase
-TestStoreIsItsModel.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
+TestStoreIsItsModel.settings = settings(max_examples=10, stateful_step_count=12, deadline=None)

@@ -1,0 +1,76 @@
+"""The proof that a repo is public, and what a refusal does to it."""
+
+from __future__ import annotations
+
+from proxy_addon.access.public import PROOF_LASTS, PublicRepos, has_credentials, principal
+from proxy_addon.core.messages import Headers, Request
+from tests.contracts.model import DictResponses, DictView
+
+
+class Hands:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def request(*fields: tuple[str, str]) -> Request:
+    return Request("GET", "https", "huggingface.co", 443, "/", headers=Headers(fields))
+
+
+async def test_a_proof_lasts_a_day_and_is_then_only_remembered() -> None:
+    clock = Hands()
+    rows = DictView(responses := DictResponses())
+    repos = PublicRepos(responses, clock, clock)
+    assert not await repos.proven("r") and not repos.seen(rows, "r") and not await repos.known("r")
+    await repos.note_success("r")
+    clock.now += PROOF_LASTS - 1
+    assert await repos.proven("r") and repos.seen(rows, "r")
+    clock.now += 2
+    assert not await repos.proven("r") and not repos.seen(rows, "r") and await repos.known("r")
+
+
+async def test_a_clock_that_jumps_back_prolongs_nothing() -> None:
+    clock = Hands()
+    rows = DictView(responses := DictResponses())
+    repos = PublicRepos(responses, clock, clock)
+    await repos.note_success("r")
+    clock.now -= PROOF_LASTS + 1
+    assert not await repos.proven("r")
+    await repos.note_success("r")
+    assert await repos.proven("r")
+
+
+async def test_a_refusal_ends_the_proof_at_once_and_is_forgotten_soon() -> None:
+    clock, rows = Hands(), DictResponses()
+    repos = PublicRepos(rows, clock, clock)
+    await repos.note_success("r")
+    await repos.note_refusal("r")
+    assert repos.refused("r") and not await repos.proven("r") and not await repos.known("r")
+    clock.now += 301
+    assert not repos.refused("r") and not await repos.known("r")
+    await repos.note_success("r")
+    assert await repos.proven("r") and not repos.refused("r")
+
+
+async def test_a_young_proof_is_not_written_again() -> None:
+    clock, rows = Hands(), DictResponses()
+    repos = PublicRepos(rows, clock, clock)
+    await repos.note_success("r")
+    first = rows.rows["public:r"]
+    clock.now += 599
+    await repos.note_success("r")
+    assert rows.rows["public:r"] is first
+    clock.now += 2
+    await repos.note_success("r")
+    assert rows.rows["public:r"][0].response_time == clock.now
+
+
+def test_credentials_and_the_name_of_who_holds_them() -> None:
+    alice, bob = request(("Authorization", "Bearer a")), request(("cookie", "token=b"))
+    assert has_credentials(alice) and has_credentials(bob) and not has_credentials(request(("Accept", "*/*")))
+    names = {principal(alice.headers), principal(bob.headers), principal(request().headers)}
+    assert len(names) == 3 and principal(request().headers) == ""
+    assert principal(alice.headers) == principal(request(("AUTHORIZATION", "Bearer a")).headers)
+    assert not any("Bearer" in name or "token" in name for name in names)

@@ -1,0 +1,56 @@
+"""What most tests ask for: the test hub, one for the whole run and as new for each test, and engines in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engine.rig import Clock, Rig, rig, settings_for
+from tests.hub import TestHub, standard_hub
+
+
+@pytest.fixture(scope="session")
+def shared_hub() -> Iterator[TestHub]:
+    with standard_hub() as running:
+        yield running
+
+
+@pytest.fixture
+def hub(shared_hub: TestHub) -> Iterator[TestHub]:
+    """The standard hub: whatever a test does to it is undone."""
+    repos, renamed = dict(shared_hub.repos), dict(shared_hub.renamed)
+    states = [
+        (repo, {k: v.copy() if isinstance(v, dict) else v for k, v in vars(repo).items()}) for repo in repos.values()
+    ]
+    yield shared_hub
+    shared_hub.start()
+    shared_hub.reset()
+    shared_hub.repos, shared_hub.renamed = repos, renamed
+    for repo, state in states:
+        vars(repo).update(state)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Time as the engines see it; it goes on by itself, and by leaps when a test says so."""
+    return Clock()
+
+
+type Starter = Callable[..., Awaitable[Rig]]
+
+
+@pytest.fixture
+async def start(hub: TestHub, tmp_path: Path, clock: Clock) -> AsyncIterator[Starter]:
+    """Starts an engine: `await start(xet__key=value, dir="a")`. Engines with the same `dir` share a cache directory."""
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # as the proxy's own loop has it
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def begin(dir: str = "cache", **changes: object) -> Rig:
+            settings = settings_for(hub.port, hub.ca_pem, tmp_path / dir, **changes)
+            return await stack.enter_async_context(rig(settings, clock))
+
+        yield begin

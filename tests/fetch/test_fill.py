@@ -1,0 +1,308 @@
+"""Fills: whoever reads, whatever is here already, however often the source is cut, the bytes are right and complete."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from proxy_addon.core.errors import IntegrityError, UpstreamFailed
+from proxy_addon.fetch.fill import NEAR, TAIL
+from proxy_addon.store.contract import PIECE, Manifest
+from tests.contracts.model import DictBlobs
+from tests.engine.rig import until
+from tests.fetch.scripted import Bench, Refusing, Script, content, cut_short, drain, name_of
+
+DATA = content(12 * PIECE + 100)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_any_reader_gets_its_bytes(draw: st.DataObject) -> None:
+    asyncio.run(some_readers(draw))
+
+
+async def some_readers(draw: st.DataObject) -> None:
+    size = draw.draw(st.sampled_from([1, TAIL, TAIL + 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 5 * PIECE + 7]))
+    data = DATA[:size]
+    place = st.integers(0, size - 1)
+    spans = draw.draw(st.lists(st.tuples(place, st.integers(1, size)), min_size=1, max_size=4))
+    cuts = draw.draw(st.lists(st.integers(1, 2 * PIECE), max_size=3))
+    bench = Bench(connections=draw.draw(st.integers(1, 4)))
+    name, pieces = name_of(data), range(-(-size // PIECE))
+    await bench.blobs.create(Manifest(name, size))
+    for index in draw.draw(st.sets(st.sampled_from(pieces))):
+        await bench.blobs.write_piece(name, index, data[index * PIECE : (index + 1) * PIECE])
+    source = Script(data, cuts, ranges=draw.draw(st.booleans()), chunk=draw.draw(st.sampled_from([1 << 16, 1 << 20])))
+    ranges = [(start, min(size, start + length)) for start, length in spans]
+    bodies = [await bench.body(source, *span) for span in ranges]
+    got = await asyncio.gather(*(drain(body, 1 << 18) for body in bodies))
+    assert [g == data[a:b] for g, (a, b) in zip(got, ranges, strict=True)] == [True] * len(ranges)
+    await bench.idle()
+    manifest = await bench.blobs.manifest(name)
+    assert manifest is not None and manifest.sealed <= (await bench.blobs.present(name) == set(pieces))
+    await until(lambda: not source.open_answers and not +bench.blobs.pins)
+
+
+async def test_only_the_missing_pieces_are_fetched() -> None:
+    bench, source = Bench(connections=1), Script(DATA)
+    assert await bench.read(source, 3 * PIECE + 10, 3 * PIECE + 20) == DATA[3 * PIECE + 10 : 3 * PIECE + 20]
+    assert source.asked == [(3 * PIECE, 4 * PIECE)]
+    assert await bench.read(source) == DATA
+    await bench.idle()
+    fetched = sorted(source.asked[1:])
+    assert sum(b - a for a, b in fetched) == len(DATA) - PIECE
+    assert all(b <= 3 * PIECE or a >= 4 * PIECE for a, b in fetched)
+    assert (await bench.blobs.manifest(name_of(DATA))).sealed  # type: ignore[union-attr]
+
+
+async def test_need_decides_the_order() -> None:
+    bench, source = Bench(connections=1), Script(DATA)
+    whole = await bench.body(source)
+    late = await bench.body(source, 10 * PIECE, 10 * PIECE + 1)
+    assert await drain(late) == DATA[10 * PIECE : 10 * PIECE + 1]
+    assert len(source.asked) < 12
+    assert await drain(whole) == DATA
+
+
+async def test_the_tail_waits_for_the_proof() -> None:
+    wrong = DATA[: 2 * PIECE] + b"!" + DATA[2 * PIECE + 1 : 3 * PIECE]
+    bench, source = Bench(), Script(wrong)
+    name = name_of(DATA[: 3 * PIECE])
+    got = await cut_short(await bench.body(source, blob=name))
+    assert got == wrong[: len(got)] and len(got) <= len(wrong) - TAIL
+    await bench.idle()
+    assert bench.blobs.manifests == {} and bench.blobs.pieces == {}
+
+
+async def test_a_tail_that_is_asked_for_alone_waits_too_when_all_the_rest_is_here() -> None:
+    wrong, name = DATA[:PIECE] + bytes(PIECE), name_of(DATA[: 2 * PIECE])
+    bench, source = Bench(), Script(wrong)
+    assert await bench.read(source, 0, PIECE, blob=name) == DATA[:PIECE]
+    await bench.idle()
+    assert await cut_short(await bench.body(source, 2 * PIECE - 10, 2 * PIECE, blob=name)) == b""
+
+
+async def test_halves_that_make_a_whole_are_proven() -> None:
+    data = DATA[: 4 * PIECE]
+    bench, source = Bench(), Script(data)
+    assert await bench.read(source, 0, 2 * PIECE) + await bench.read(source, 2 * PIECE) == data
+    await bench.idle()
+    assert (await bench.blobs.manifest(name_of(data))).sealed  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("algorithm", ["git", "body"])
+async def test_other_names_of_blobs(algorithm: str) -> None:
+    import hashlib
+
+    data = DATA[: PIECE + 5]
+    digest = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest() if algorithm == "git" else "0" * 32
+    bench = Bench()
+    assert await bench.read(Script(data), blob=f"{algorithm}:{digest}") == data
+    await bench.idle()
+    assert (await bench.blobs.manifest(f"{algorithm}:{digest}")).sealed  # type: ignore[union-attr]
+    if algorithm == "git":
+        await cut_short(await Bench().body(Script(data), blob=f"git:{'0' * 40}"))
+
+
+async def test_pieces_of_a_blob_that_was_never_sealed_are_proven_first() -> None:
+    data = DATA[: 2 * PIECE]
+    for piece, right in ((data[:PIECE], True), (bytes(PIECE), False)):
+        bench, name = Bench(), name_of(data)
+        await bench.blobs.create(Manifest(name, len(data)))
+        await bench.blobs.write_piece(name, 0, piece)
+        await bench.blobs.write_piece(name, 1, data[PIECE:])
+        source = Script(data)
+        if right:
+            assert await bench.read(source) == data
+        else:
+            await cut_short(await bench.body(source))
+            assert await bench.read(source) == data
+        await bench.idle()
+        assert (await bench.blobs.manifest(name)).sealed  # type: ignore[union-attr]
+
+
+async def test_a_wrong_piece_on_record_does_not_stay_for_ever() -> None:
+    data = DATA[: 2 * PIECE]
+    bench, name = Bench(), name_of(data)
+    await bench.blobs.create(Manifest(name, len(data)))
+    await bench.blobs.write_piece(name, 1, bytes(PIECE))
+    fill, _ = await bench.fills.join(Manifest(name, len(data)), Script(data))
+    fill.lost(1)  # evicted; the store knows its digest
+    await cut_short(await bench.body(Script(data)))
+    await bench.idle()
+    assert bench.blobs.manifests == {}
+    assert await bench.read(Script(data)) == data
+
+
+async def test_a_piece_that_is_gone_is_fetched_again() -> None:
+    data = DATA[: 4 * PIECE]
+    bench, source = Bench(), Script(data)
+    await bench.read(source)
+    await bench.idle()
+    source.asked.clear()
+    body = await bench.body(source)
+    del bench.blobs.pieces[name_of(data), 2]
+    assert await drain(body) == data
+    assert source.asked == [(2 * PIECE, 3 * PIECE)]
+    await bench.idle()
+    assert await bench.blobs.present(name_of(data)) == {0, 1, 2, 3}
+
+
+async def test_a_piece_that_is_gone_while_a_fill_runs_is_fetched_again() -> None:
+    data = DATA[: 6 * PIECE]
+    bench, source = Bench(connections=1), Script(data, gate=asyncio.Event())
+    name = name_of(data)
+    await bench.blobs.create(Manifest(name, len(data)))
+    for index in (0, 1):
+        await bench.blobs.write_piece(name, index, data[index * PIECE : (index + 1) * PIECE])
+    body = await bench.body(source)
+    del bench.blobs.pieces[name, 1]
+    assert source.gate is not None
+    source.gate.set()
+    assert await drain(body) == data
+    await bench.idle()
+    assert await bench.blobs.present(name) == set(range(6))
+
+
+# -- giving up ------------------------------------------------------------------------------------------------------
+
+
+async def test_attempts_without_a_byte_have_an_end() -> None:
+    bench, source = Bench(connections=1), Script(DATA[:PIECE], fault=UpstreamFailed("gone", 404))
+    assert await cut_short(await bench.body(source)) == b""
+    assert len(source.asked) == 1
+    await bench.idle()
+
+
+async def test_cuts_that_bring_bytes_never_exhaust_the_attempts() -> None:
+    data = DATA[: 2 * PIECE]
+    bench, source = Bench(connections=1), Script(data, cuts=[PIECE // 8] * 7)
+    assert await bench.read(source) == data
+    assert len(source.asked) == 9 and [a for a, _ in source.asked[:3]] == [0, PIECE // 8, PIECE // 4]
+
+
+async def test_another_representation_ends_the_fill_and_what_came_of_it() -> None:
+    data = DATA[: 3 * PIECE]
+    bench, source = Bench(connections=1), Script(data)
+    assert await bench.read(source, 0, 10) == data[:10]
+    await bench.idle()
+    source.fault = IntegrityError("another")
+    await cut_short(await bench.body(source))
+    await bench.idle()
+    assert bench.blobs.manifests == {}
+
+
+async def test_who_leaves_early_stops_what_nobody_wants() -> None:
+    data = content(24 * PIECE)
+    bench, source = Bench(connections=2), Script(data, gate=asyncio.Event())
+    body = await bench.body(source)
+    await until(lambda: len(source.asked) == 2)
+    body.close()
+    assert source.gate is not None
+    source.gate.set()
+    await bench.idle()
+    await until(lambda: not source.open_answers and not +bench.blobs.pins)
+    assert len(source.asked) == 2 and len(await bench.blobs.present(name_of(data))) <= 2
+
+
+async def test_who_leaves_late_leaves_a_whole_blob() -> None:
+    data = content(24 * PIECE)
+    bench, source = Bench(connections=2), Script(data)
+    body = await bench.body(source)
+    read = 0
+    while read < 15 * PIECE:
+        read += len(await body.read(1 << 20))
+    body.close()
+    await bench.idle()
+    assert (await bench.blobs.manifest(name_of(data))).sealed  # type: ignore[union-attr]
+
+
+async def test_a_reader_of_a_part_never_makes_the_whole_come() -> None:
+    bench, source = Bench(connections=2), Script(DATA)
+    assert await bench.read(source, 5 * PIECE - 1, 5 * PIECE + 1) == DATA[5 * PIECE - 1 : 5 * PIECE + 1]
+    await bench.idle()
+    assert await bench.blobs.present(name_of(DATA)) == {4, 5}
+
+
+async def test_a_fill_that_nobody_joins_is_given_up() -> None:
+    bench, source = Bench(), Script(DATA[:PIECE])
+    fill, joined = await bench.fills.join(Manifest(name_of(source.data), PIECE), source)
+    assert not joined and bench.blobs.pins.total() == 1
+    fill.give_up()
+    assert +bench.blobs.pins == {} and len(bench.fills) == 0
+    assert await bench.read(source) == source.data
+
+
+# -- without a disk -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", [0, 1, 5, 12])
+async def test_a_disk_that_refuses_from_some_piece_on(first: int) -> None:
+    bench, source = Bench(Refusing(lambda index: index >= first)), Script(DATA)
+    body = await bench.body(source)
+    assert await drain(body) == DATA
+    await bench.idle()
+    manifest = await bench.blobs.manifest(name_of(DATA))
+    assert manifest is not None and not manifest.sealed
+    assert +bench.blobs.pins == {}
+
+
+@pytest.mark.parametrize("first", [0, 5])
+async def test_without_a_disk_the_tail_still_waits_for_the_proof(first: int) -> None:
+    wrong = b"!" + DATA[1:]
+    bench = Bench(Refusing(lambda index: index >= first))
+    got = await cut_short(await bench.body(Script(wrong), blob=name_of(DATA)))
+    assert len(got) <= len(DATA) - TAIL
+
+
+async def test_without_a_disk_memory_is_bounded_by_the_readers() -> None:
+    data = content(40 * PIECE)
+    bench, source = Bench(Refusing()), Script(data)
+    fill, _ = await bench.fills.join(Manifest(name_of(data), len(data)), source)
+    body = await bench.body(source)
+    most, read = 0, 0
+    async with asyncio.timeout(20):
+        while piece := await body.read(1 << 20):
+            read += len(piece)
+            most = max(most, len(fill.pieces.landing))
+    body.close()
+    assert read == len(data) and most <= 4 * NEAR
+
+
+async def test_without_a_disk_a_part_is_not_kept_behind_its_reader() -> None:
+    data = content(40 * PIECE)
+    bench, source = Bench(Refusing()), Script(data)
+    fill, _ = await bench.fills.join(Manifest(name_of(data), len(data)), source)
+    body = await bench.body(source, 0, 39 * PIECE)
+    most = 0
+    async with asyncio.timeout(20):
+        while await body.read(1 << 20):
+            most = max(most, len(fill.pieces.landing))
+    body.close()
+    assert most <= 4 * NEAR
+
+
+async def test_who_comes_when_the_disk_is_full_makes_a_fill_of_his_own() -> None:
+    data = DATA[: 3 * PIECE]
+    bench, source = Bench(Refusing()), Script(data)
+    first = await bench.body(source)
+    await first.read(10)
+    await until(lambda: bench.fills.current(name_of(data)) is None, "a refused piece")
+    second = Script(data)
+    assert await bench.read(second) == data and second.asked
+    assert len(await drain(first)) == len(data) - 10
+    await bench.idle()
+
+
+async def test_a_store_that_makes_no_blob_costs_the_cache_only() -> None:
+    class Readonly(DictBlobs):
+        async def create(self, manifest: Manifest) -> Manifest:
+            raise OSError("read-only")
+
+    bench, source = Bench(Readonly()), Script(DATA)
+    assert await bench.read(source) == DATA
+    await bench.idle()
+    assert bench.fills.trouble and bench.blobs.pieces == {}

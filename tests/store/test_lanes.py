@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy_addon.store.blobs import DiskBlobs, Pins
+from proxy_addon.store.contract import PIECE
+from proxy_addon.store.index import Index
+from proxy_addon.store.lanes import Lanes
+from proxy_addon.store.local import DiskStore
+from proxy_addon.store.responses import DiskResponses
+from proxy_addon.store.room import Room
+from proxy_addon.store.rows import BrokenRows
+from proxy_addon.store.verified import VerifiedPieces
+
+from ..contracts.samples import MIB, content, fill, response
+from .conftest import Clock, Opener
+
+
+class Late(Lanes):
+    """What is read arrives only when the gate opens: a thread may be held up between the disk and the loop."""
+
+    def __init__(self, *shelves: Index) -> None:
+        super().__init__(*shelves)
+        self.gate = asyncio.Event()
+        self.has_read = asyncio.Event()
+
+    async def read[T](self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        found = await super().read(work, *args, **kwargs)
+        self.has_read.set()
+        await asyncio.wait_for(self.gate.wait(), 60)
+        return found
+
+
+async def late(store: DiskStore) -> tuple[Late, DiskResponses, DiskBlobs]:
+    lanes, room = Late(store._index), store._room
+    parts = (store._index, store._pieces, room, lanes, store._memory, store._seen, Pins())
+    return lanes, DiskResponses(store._index, room, lanes, store._memory, store._seen), DiskBlobs(*parts)
+
+
+@pytest.mark.parametrize("what", ["put", "delete", "invalidate"])
+async def test_a_lookup_that_was_overtaken_by_a_write_is_not_remembered(opened: Opener, what: str) -> None:
+    lanes, responses, _ = await late(await opened())
+    await responses.put("k", [response("old")])
+    responses._memory.age()
+    looking = asyncio.ensure_future(responses.get("k"))
+    await lanes.has_read.wait()
+    match what:
+        case "put":
+            await responses.put("k", [response("new")])
+        case "delete":
+            await responses.put("k", [])
+        case "invalidate":
+            await responses.invalidate("k")
+    lanes.gate.set()
+    assert await looking == (response("old"),)
+    assert responses.peek("k") == ((response("new"),) if what == "put" else None)
+    lanes.close()
+
+
+async def test_a_manifest_that_was_overtaken_by_a_write_is_not_remembered(opened: Opener) -> None:
+    store = await opened()
+    lanes, _, blobs = await late(store)
+    await fill(store.blobs, "b", b"x", seal=False)
+    store._memory.age()
+    looking = asyncio.ensure_future(blobs.manifest("b"))
+    await lanes.has_read.wait()
+    await blobs.seal("b", public=True)
+    lanes.gate.set()
+    old = await looking
+    now = await blobs.manifest("b")
+    assert old is not None
+    assert now is not None
+    assert (old.sealed, now.sealed) == (False, True)
+    lanes.close()
+
+
+async def test_a_cancelled_write_ends_with_its_write() -> None:
+    lanes, gate, entered = Lanes(), threading.Event(), threading.Event()
+    data = bytearray(b"lent")
+    seen: list[bytes] = []
+
+    def write() -> None:
+        entered.set()
+        assert gate.wait(60)
+        seen.append(bytes(data))
+
+    async def lend() -> None:
+        try:
+            await lanes.write_pieces(write)
+        finally:
+            data[:] = b"used"
+
+    task = asyncio.ensure_future(lend())
+    assert await asyncio.to_thread(entered.wait, 60)
+    task.cancel()
+    asyncio.get_running_loop().call_later(0.01, gate.set)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == [b"lent"]
+    lanes.close()
+
+
+class DroppingRoom(Room):
+    """Somebody drops the blob just before its piece is written."""
+
+    def spend[T](self, need: int, blob: str, work: Callable[[], T]) -> T:
+        self._index.forget(blob)
+        return super().spend(need, blob, work)
+
+
+@pytest.mark.parametrize("size", [100, PIECE])
+async def test_a_piece_of_a_blob_dropped_meanwhile_is_not_left_behind(opened: Opener, size: int) -> None:
+    store = await opened()
+    await fill(store.blobs, "b", content("b", size), seal=False)
+    await store._lanes.write_pieces(store._pieces.drop, "b")
+    room = DroppingRoom(store._index, store._pieces, 64 * MIB, lambda blob: False, lambda: None)
+    pieces = VerifiedPieces(store._index, store._pieces, room)
+    with pytest.raises(FileNotFoundError):
+        await store._lanes.write_pieces(pieces.write, "b", 0, content("b", size))
+    assert (await store.stats())["pieces"] == 0
+    assert await store.blobs.present("b") == set()
+
+
+async def test_a_damaged_database_is_replaced_once_by_whoever_notices(tmp_path: Path, clock: Clock) -> None:
+    one, two = Index(tmp_path / "index", clock), Index(tmp_path / "index", clock)
+    for index in (one, two):
+        index.open()
+    broken, theirs = BrokenRows(one.rows, "test"), BrokenRows(two.rows, "test")
+    one.heal(broken)
+    one.put_responses("k", b"[]")
+    one.heal(broken)
+    two.heal(theirs)
+    assert (one.generation, two.generation) == (2, 2)
+    assert one.counts() == two.counts() == (1, 0)
+    assert one.rows.inode == two.rows.inode
+    assert len(list(tmp_path.glob("index.bad-*"))) == 1
+    one.close()
+    two.close()
+
+
+async def test_a_row_whose_file_came_back_stays(opened: Opener) -> None:
+    store = await opened()
+    await fill(store.blobs, "b", content("b", PIECE))
+    ((rowid, name),) = store._pieces.rows.select("SELECT rowid, filename FROM Cache")
+    store._pieces.unname(rowid, name)
+    assert await store.blobs.present("b") == {0}
+    store._pieces.rows.close()
