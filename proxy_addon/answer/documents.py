@@ -1,7 +1,8 @@
 """How small answers are kept: API JSON, listings, raw text.
 
 They are had whole (at most `LARGEST` bytes), without credentials, edited if they would send clients to Xet, and kept as
-a blob under their own digest. Whatever is not a plain success is told to the client and not kept; a client with a
+a blob under their own digest. So is the 404 for a path that a public repo does not have, since clients ask for optional
+files as a matter of course. Whatever else is no plain success is told to the client and not kept; a client with a
 credential whom the anonymous answer does not satisfy gets his own.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from asyncio import to_thread
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..access.public import has_credentials
@@ -17,6 +19,7 @@ from ..core.errors import UpstreamFailed
 from ..core.messages import Headers, Reply, Request, StoredResponse
 from ..core.reuse import FAILURES, Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure, replace_variant
 from ..core.status import Detail, Outcome
+from ..core.storing import Terms
 from ..fetch.upstream import Answer, Throttled
 from ..hub import huggingface as hf
 from ..hub.resources import Document
@@ -28,12 +31,21 @@ from .replies import BytesBody, not_cached, of_stored, only_if_cached
 
 LARGEST = 32 * 1024 * 1024  # bytes, inflated
 _KEPT = frozenset(
-    {"content-type", "etag", "last-modified", "link", "x-repo-commit", "x-total-count", "content-disposition", "date"}
+    [
+        "content-type",
+        "etag",
+        "last-modified",
+        "link",
+        "x-repo-commit",
+        "x-total-count",
+        "content-disposition",
+        "date",
+        "x-error-code",
+        "x-error-message",
+    ]
 )
 _TOLD = _KEPT | frozenset(
     [
-        "x-error-code",
-        "x-error-message",
         "x-request-id",
         "retry-after",
         "ratelimit",
@@ -73,7 +85,7 @@ class Documents:
         rows = view.responses(self._key(doc))
         if not rows or (doc.repo is not None and not means.public.seen(view, _listed(doc))):
             return None
-        verdict = decide(request, rows, means.clock(), means.rules.document(pinned=doc.pinned, what=doc.what))
+        verdict = decide(request, rows, means.clock(), self._terms(doc, rows))
         if not isinstance(verdict, Reuse):
             return None
         return blobs.quickly(means, view, request, verdict.stored, verdict.outcome)
@@ -85,7 +97,7 @@ class Documents:
         if own and (means.public.refused(repo) or doc.what == "list"):
             return await self._relayed(request, doc)
         rows = await means.store.responses.get(key)
-        terms = means.rules.document(pinned=doc.pinned, what=doc.what)
+        terms = self._terms(doc, rows)
         match decide(request, rows, means.clock(), terms):
             case Reuse() as reuse if doc.repo is None or await means.public.proven(repo):
                 if (reply := await self._from_store(request, reuse.stored, reuse.outcome)) is not None:
@@ -131,7 +143,7 @@ class Documents:
         means = self._means
         fields = [(k, v) for k, v in sent_upstream(request) if k.lower() in _SENT]
         fields.append(("Accept-Encoding", "gzip, deflate"))
-        if old is not None and old.blob is not None and (tag := dict(old.facts).get("etag")):
+        if old is not None and old.status == 200 and old.blob is not None and (tag := dict(old.facts).get("etag")):
             fields.append(("If-None-Match", tag))
         answer = await self._first_good(request, doc, fields, hurry=old is not None)
         repo = _listed(doc)
@@ -143,7 +155,8 @@ class Documents:
                 await means.public.note_success(repo)
             return Kept(new, 304, None)
         data = await answer.whole(LARGEST)
-        if answer.status != 200:
+        absent = answer.status == 404 and answer.headers.get("x-error-code") == "EntryNotFound"
+        if answer.status != 200 and not (repo and absent):
             headers = Headers((k, v) for k, v in answer.headers.fields if k.lower() in _TOLD)
             if repo and answer.status in (401, 403):
                 await means.public.note_refusal(repo)
@@ -181,11 +194,11 @@ class Documents:
         if body is not data and tag is not None:
             kept = [(k, v) for k, v in kept if k.lower() != "etag"] + [("ETag", f'W/"{digest[:32]}"')]
         stored = StoredResponse(
-            status=200,
+            status=answer.status,
             headers=Headers(kept),
             request_time=answer.request_time,
             response_time=answer.response_time,
-            url=answer.url,
+            url=answer.url.partition("?")[0],
             blob=f"sha256:{digest}",
             size=len(body),
             kind="api",
@@ -197,8 +210,8 @@ class Documents:
             if doc.repo is not None:
                 await means.public.note_success(_listed(doc))
         except OSError:
-            return Kept(stored, 200, body)
-        return Kept(stored, 200, body)
+            return Kept(stored, answer.status, body)
+        return Kept(stored, answer.status, body)
 
     def _edited(self, data: bytes) -> bytes:
         try:
@@ -258,6 +271,9 @@ class Documents:
 
     async def _relayed(self, request: Request, doc: Document) -> Reply:
         return await relay(self._means, request, hub=doc.hub, kind="api", detail=Detail.ACCESS)
+
+    def _terms(self, doc: Document, rows: Sequence[StoredResponse]) -> Terms:
+        return self._means.rules.document(rows[0].status if rows else 200, pinned=doc.pinned, what=doc.what)
 
     def _key(self, doc: Document) -> str:
         return f"{doc.key}~{self._means.rules.xet}" if doc.edit else doc.key

@@ -43,8 +43,8 @@ class Rules:
     def revision(self) -> Terms:
         return Terms(lifetime=self.ref, stale_if_error=self.stale_if_error)
 
-    def document(self, *, pinned: bool, what: str) -> Terms:
-        life = DAY if pinned or what == "static" else self.api
+    def document(self, status: int, *, pinned: bool, what: str) -> Terms:
+        life = self.not_found if status == 404 else DAY if pinned or what == "static" else self.api
         return Terms(lifetime=life, stale_if_error=self.stale_if_error, methods=frozenset({"GET", "HEAD", "POST"}))
 
     def plain(self) -> Terms:

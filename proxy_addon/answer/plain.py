@@ -22,7 +22,7 @@ from ..core.storing import NotStorable, Terms, storable, stored_from
 from ..core.validation import after_validation, freshen_from_head
 from ..fetch.bodies import BlobBody
 from ..fetch.upstream import Answer
-from ..hub.paths import is_signed
+from ..hub.paths import is_signed, url_key
 from ..hub.resources import Plain
 from ..store.contract import PIECE, Manifest, View
 from .blobs import quickly
@@ -141,7 +141,7 @@ class Plains:
             plan,
             request_time=answer.request_time,
             response_time=answer.response_time,
-            url=request.url,
+            url=request.origin + request.path,
             blob=f"body:{os.urandom(16).hex()}",
             kind="plain",
         )
@@ -274,7 +274,7 @@ class Plains:
     async def invalidate(self, request: Request, status: int, headers: Headers) -> None:
         """After an unsafe request: what it made wrong must not be used again (RFC 9111 §4.4)."""
         for url in invalidation.targets(request, status, headers):
-            await self._means.store.responses.put(f"plain:{url}", ())
+            await self._means.store.responses.put(url_key(url), ())
 
 
 def _as_it_came(stored: StoredResponse, answer: Answer) -> StoredResponse:

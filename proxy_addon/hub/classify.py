@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from . import huggingface
-from .paths import Ambiguous, is_signed
+from .paths import Ambiguous, is_signed, url_key
 from .resources import Kind, Malformed, Passed, Plain, Resource, Secret
 
 
@@ -67,4 +67,4 @@ class Classifier:
         if self.hub_of(host, port) is None or method not in ("GET", "HEAD"):
             return Passed("other", Kind.PLAIN)
         netloc = host if port == {"http": 80, "https": 443}.get(scheme) else f"{host}:{port}"
-        return Plain("other", f"plain:{scheme}://{netloc}{path}{'?' + query if query else ''}")
+        return Plain("other", url_key(f"{scheme}://{netloc}{path}{'?' + query if query else ''}"))

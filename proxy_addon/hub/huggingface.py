@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ..core.messages import Headers
-from .paths import joined, normal_query, plain, quoted, quoted_rev, segments
+from .paths import joined, normal_query, plain, quoted, quoted_rev, segments, url_key
 from .resources import (
     COMMIT,
     Blob,
@@ -63,7 +63,7 @@ def classify(method: str, host: str, path: str, query: str, body_digest: str = "
         return Blob(HUB, digest)
     if host == "datasets-server.huggingface.co":
         return Document(HUB, f"api:{HUB}:{host}{path}?{normal_query(query)}", _viewer_repo(query), "viewer")
-    return Plain(HUB, f"plain:https://{host}{path}{'?' + query if query else ''}", strict=True)
+    return Plain(HUB, url_key(f"https://{host}{path}{'?' + query if query else ''}"), strict=True)
 
 
 def _link(host: str, parts: tuple[str, ...]) -> str | None:
@@ -95,7 +95,7 @@ def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...],
             return Passed(HUB, Kind.GIT, repo if writes else None)
     if method not in _READS:
         return Passed(HUB, Kind.UPLOAD)
-    return Plain(HUB, f"plain:https://{host}{path}{'?' + query if query else ''}", strict=True)
+    return Plain(HUB, url_key(f"https://{host}{path}{'?' + query if query else ''}"), strict=True)
 
 
 def _file(method: str, host: str, query: str, repo: Repo, verb: str, tail: tuple[str, ...]) -> Resource:
@@ -105,7 +105,7 @@ def _file(method: str, host: str, query: str, repo: Repo, verb: str, tail: tuple
         return Plain(HUB, f"plain:{host}/{repo.key}/{joined(tail)}", strict=True)
     rev = plain(tail[0], slashes=True)
     if len(tail) == 1:
-        return Plain(HUB, f"plain:{host}/{repo.key}@{rev}?{query}", strict=True)
+        return Plain(HUB, url_key(f"{host}/{repo.key}@{rev}?{query}"), strict=True)
     name = joined(tail[1:], slashes=True)
     if verb == "raw":
         return Document(HUB, f"raw:{repo.key}@{rev}/{name}", repo, "raw", pinned=COMMIT.match(rev) is not None)
@@ -152,7 +152,7 @@ def _repo_api(
     if repo_type == "buckets":
         return Secret(HUB)
     if what not in ("info", *_API_TAILS):
-        return Plain(HUB, f"plain:https://{host}{path}{'?' + query if query else ''}", strict=True)
+        return Plain(HUB, url_key(f"https://{host}{path}{'?' + query if query else ''}"), strict=True)
     rev = plain(tail[1], slashes=True) if len(tail) > 1 else ""
     key = f"api:{repo.key}:{'/'.join(tail)}?{normal_query(query)}" + (f"#{body_digest}" if body_digest else "")
     pinned = COMMIT.match(rev) is not None and what != "commits"

@@ -8,6 +8,7 @@ control characters, an escaped escape of any of these, text that is not UTF-8. `
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 LONGEST = 1024  # bytes, decoded
@@ -76,6 +77,12 @@ _SIGNATURES = frozenset({"signature", "x-amz-signature", "x-goog-signature", "si
 
 def is_signed(query: str) -> bool:
     return any(name.lower() in _SIGNATURES for name, _ in parse_qsl(query, keep_blank_values=True))
+
+
+def url_key(url: str) -> str:
+    """The cache key of a plain URL. Keys are on disk, and a query may be a signature: only its digest goes there."""
+    place, mark, query = url.partition("?")
+    return f"plain:{place}" + (f"?{sha256(query.encode()).hexdigest()[:32]}" if mark else "")
 
 
 _BOOLEANS = {"True": "true", "False": "false"}

@@ -33,8 +33,7 @@ async def test_a_proof_lasts_a_day_and_is_then_only_remembered() -> None:
 
 async def test_a_clock_that_jumps_back_prolongs_nothing() -> None:
     clock = Hands()
-    rows = DictView(responses := DictResponses())
-    repos = PublicRepos(responses, clock, clock)
+    repos = PublicRepos(DictResponses(), clock, clock)
     await repos.note_success("r")
     clock.now -= PROOF_LASTS + 1
     assert not await repos.proven("r")

@@ -120,3 +120,17 @@ def test_two_processes_on_one_directory(hub: TestHub, start: Callable[..., Hubga
     assert len(one.ask(other).body) == SIZE
     hub.stop()
     assert hashlib.sha256(two.ask(other).body).hexdigest() == source.sha256
+
+
+def test_what_is_absent_is_known_to_be_absent_without_the_hub(hub: TestHub, start: Callable[..., Hubgate]) -> None:
+    proxy = start(freshness={"not_found": "1h"})
+    links = [f"{HUB}/{path}" for path in ("acme/tiny/resolve/main/absent", "api/models/acme/tiny/tree/main/absent")]
+    told = [(answer.status, answer["X-Error-Code"], answer.body) for answer in map(proxy.ask, links)]
+    assert [each[:2] for each in told] == [(404, "EntryNotFound")] * 2
+    hub.clear()
+    assert [(answer.status, answer["X-Error-Code"], answer.body) for answer in map(proxy.ask, links)] == told
+    assert hub.requests() == []
+    assert proxy.stop() == 0
+    later = start(freshness={"ref": "0s", "api": "0s", "not_found": "0s"})
+    hub.stop()
+    assert [(answer.status, answer["X-Error-Code"], answer.body) for answer in map(later.ask, links)] == told
