@@ -83,16 +83,10 @@ class Engine:
     async def handle(self, request: Request) -> Reply | Pass:
         resource = self._resource(request)
         try:
-            reply = await self._glanced(request, resource) or await self._answered(request, resource)
+            reply = await self._answered(request, resource)
         except BodyLost as lost:
             reply = refusal(request, 502, f"hubgate: {lost}", Detail.UPSTREAM)
         return _signed(reply, resource) if isinstance(reply, Reply) else reply
-
-    async def _glanced(self, request: Request, resource: Resource) -> Reply | None:
-        """A small warm hit from disk, in one go."""
-        if not isinstance(resource, File | Document | Plain):
-            return None
-        return await self._means.store.glance(lambda view: self._seen(view, request, resource))
 
     async def _answered(self, request: Request, resource: Resource) -> Reply | Pass:
         match resource:
@@ -123,6 +117,14 @@ class Engine:
         """The reply if nothing but memory is needed for it."""
         resource = self._resource(request)
         reply = self._seen(self._means.store.memory, request, resource)
+        return None if reply is None else _signed(reply, resource)
+
+    async def glance(self, request: Request) -> Reply | None:
+        """The reply if nothing but one look at the disk is needed for it."""
+        resource = self._resource(request)
+        if not isinstance(resource, File | Document | Plain):
+            return None
+        reply = await self._means.store.glance(lambda view: self._seen(view, request, resource))
         return None if reply is None else _signed(reply, resource)
 
     def _seen(self, view: View, request: Request, resource: Resource) -> Reply | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from typing import NamedTuple
 
 from proxy_addon.core.messages import Headers, Reply, Request
 from proxy_addon.edge import framing
@@ -63,38 +64,53 @@ def _block(block: bytes) -> tuple[Headers, str] | None:
         return known
 
 
+class Asked(NamedTuple):
+    """A request that could be read in one way only; `size` is what it takes of the bytes it came in."""
+
+    request: Request
+    size: int
+    at: float
+
+
 class Front:
     def __init__(self, engine: Engine, place: Place) -> None:
         self.engine, self.place = engine, place
         self._agreed: set[str] = set()
 
-    def answer(self, data: bytes) -> tuple[bytes, bytes]:
-        """What to send at once, and what is left for the slow road."""
+    def answer(self, data: bytes) -> tuple[bytes, bytes, Asked | None]:
+        """What to send at once, what is left, and the request that it begins with if that was understood."""
         out: list[bytes] = []
-        at = 0
+        at, asked = 0, None
         while at < len(data):
             found = _HEAD.match(data, at)
             if found is None or (request := self._request(*found.groups())) is None:
                 break
-            started = time.perf_counter()
+            asked = Asked(request, found.end() - at, time.perf_counter())
             try:
                 reply = self.engine.quick(request)
                 if reply is None:
                     break
-                sent = _assemble(reply, request.method, out)
+                out.append(self.reply(asked, reply))
             except Exception:
                 # The slow road meets the same fault and answers 503 with an id.
                 logger.debug("left to the slow road", exc_info=True)
                 break
-            at = found.end()
-            seconds = time.perf_counter() - started
-            try:
-                self.engine.completed(request, reply.status, reply.outcome, reply.hub, reply.kind, sent, seconds, False)
-            except Exception:
-                logger.exception("the access log failed")
+            at, asked = found.end(), None
         if not at:
-            return b"", data
-        return out[0] if len(out) == 1 else b"".join(out), data[at:]
+            return b"", data, asked
+        return out[0] if len(out) == 1 else b"".join(out), data[at:], asked
+
+    def reply(self, asked: Asked, reply: Reply) -> bytes:
+        """The whole reply as it goes out; the request is on record then."""
+        data, sent = _assembled(reply, asked.request.method)
+        seconds = time.perf_counter() - asked.at
+        try:
+            self.engine.completed(
+                asked.request, reply.status, reply.outcome, reply.hub, reply.kind, sent, seconds, False
+            )
+        except Exception:
+            logger.exception("the access log failed")
+        return data
 
     def _request(
         self, method: bytes, absolute: bytes | None, path: bytes, query: bytes | None, block: bytes
@@ -137,16 +153,12 @@ class Front:
         return agrees
 
 
-def _assemble(reply: Reply, method: str, out: list[bytes]) -> int:
-    """Adds the whole reply to `out`; the number of body bytes in it."""
+def _assembled(reply: Reply, method: str) -> tuple[bytes, int]:
+    """The bytes of the whole reply, and how many of them are body."""
     body = reply.body
     if not isinstance(body, bytes):
         body.close()
         raise TypeError("a quick reply has its body in memory")
     frame = framing.frame(reply, method, "HTTP/1.1")
     head = framing.head(reply.status, framing.phrase(reply), frame.headers)
-    if frame.bodiless:
-        out.append(head)
-        return 0
-    out.append(head + body)
-    return len(body)
+    return (head, 0) if frame.bodiless else (head + body, len(body))

@@ -64,13 +64,13 @@ class GateLayer(HttpLayer):
         if isinstance(event, events.Start):
             self._start()
         elif self._between() and isinstance(event, events.DataReceived) and event.connection is self.context.client:
-            rest = self._at_once(event.data)
+            rest = yield from self._at_once(event.data)
             if not rest:
                 return
             event = events.DataReceived(self.context.client, rest)
         yield from super()._handle_event(event)
         if self.h1 is not None and not self.streams:
-            while self._between() and (ahead := self.h1.take()) and (rest := self._at_once(ahead)):
+            while self._between() and (ahead := self.h1.take()) and (rest := (yield from self._at_once(ahead))):
                 yield from super()._handle_event(events.DataReceived(self.context.client, rest))
             self.gate.deadline(self.context, armed=self.h1.partial)
 
@@ -89,15 +89,31 @@ class GateLayer(HttpLayer):
             not self.streams and self.h1 is not None and not self.h1.partial and self.h1.state == self.h1.read_headers
         )
 
-    def _at_once(self, data: bytes) -> bytes:
-        """Sends what can be answered from memory, past the layers above: they have nothing to add. Returns the rest."""
-        if self.front is None or self.gate.draining:
+    def _at_once(self, data: bytes) -> layer.CommandGenerator[bytes]:
+        """Sends what memory, or one look at the disk, can answer, past the layers above: they have nothing to add.
+
+        Returns the rest."""
+        front = self.front
+        if front is None or self.gate.draining:
             return data
-        out, rest = self.front.answer(data)
+        out, rest, asked = front.answer(data)
+        while True:
+            self._send(out)
+            if asked is None:
+                return rest
+            glance = Exchange(asked.request, self.wire)
+            if not glance.begin(self.gate.engine.glance(asked.request)):
+                yield HubgateAnswerHook(glance)
+            if not isinstance(glance.reply, Reply) or self.gate.draining:
+                return rest
+            sent = front.reply(asked, glance.reply)
+            out, rest, asked = front.answer(rest[asked.size :])
+            out = sent + out
+
+    def _send(self, out: bytes) -> None:
         with contextlib.suppress(ConnectionError):
             for start in range(0, len(out), STEP):
                 self.wire.send(out[start : start + STEP])
-        return rest
 
     @property
     def wire(self) -> Wire:
@@ -166,6 +182,11 @@ class GateStream(ReplyStream):
                 self.request_body_buf.clear()
             yield from self.respond(self.exchange)
 
+    async def _asked(self, request: Request) -> Reply | Pass:
+        engine = self.gate.engine
+        seen = await engine.glance(request) if self.parent.h2 is not None else None
+        return seen or await engine.handle(request)
+
     def make_flow(self, exchange: Exchange) -> http.HTTPFlow:
         """What mitmproxy needs for a request that it relays."""
         assert self.message is not None
@@ -188,7 +209,7 @@ class GateStream(ReplyStream):
         try:
             if self.parent.h2 is not None:
                 exchange.reply = self.gate.engine.quick(exchange.request)
-            if exchange.reply is None and not exchange.begin(self.gate.engine.handle(exchange.request)):
+            if exchange.reply is None and not exchange.begin(self._asked(exchange.request)):
                 yield HubgateAnswerHook(exchange)
         except Exception as fault:
             exchange.fault = fault

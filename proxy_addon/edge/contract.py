@@ -21,6 +21,10 @@ class Engine(Protocol):
         """An answer from memory, its body `bytes`; None sends the request down the slow road."""
         ...
 
+    async def glance(self, request: Request) -> Reply | None:
+        """The same for what one look at the disk can show; never goes upstream."""
+        ...
+
     def takes(self, request: Request) -> bool:
         """Asked when only the head is known (`request.body` is empty): False relays the request upstream unseen."""
         ...

@@ -10,6 +10,9 @@ class NotYet:
     def quick(self, request: Request) -> Reply | None:
         return None
 
+    async def glance(self, request: Request) -> Reply | None:
+        return None
+
     def takes(self, request: Request) -> bool:
         return True
 

@@ -34,8 +34,6 @@ def segments(raw: str) -> tuple[str, ...]:
         parts.pop()
     if _HIDDEN.search(raw):
         raise Ambiguous("the path hides a separator behind a double escape")
-    if any(p == "" for p in parts):
-        raise Ambiguous("the path has an empty segment")
     for part in parts:
         plain(part, slashes=True)
     return tuple(parts)

@@ -127,7 +127,7 @@ def test_what_the_front_takes_the_slow_road_reads_the_same(
         def completed(self, *record: object) -> None:
             pass
 
-    out, rest = Front(Engine(), PLACE).answer(raw.encode("latin-1"))
+    out, rest, _ = Front(Engine(), PLACE).answer(raw.encode("latin-1"))
     if seen:
         assert out.startswith(b"HTTP/1.1 200 OK\r\n") and rest == b""
         slow = intake.read(http1.read_request_head(raw.encode("latin-1").split(b"\r\n")[:-2]), PLACE)
@@ -143,7 +143,7 @@ def test_the_front_takes_whole_requests_and_leaves_the_rest(cut: int, tail: byte
     engine.completed = lambda *record: None  # type: ignore[method-assign]
     one = f"GET /a HTTP/1.1\r\nHost: {HUB}\r\nAccept: */*\r\n\r\n".encode()
     data = (one * 3)[:cut] + tail
-    out, rest = Front(engine, PLACE).answer(data)
+    out, rest, _ = Front(engine, PLACE).answer(data)
     whole = len(engine.seen)
     assert out.count(b"HTTP/1.1 200 OK\r\n") == whole and data == one * whole + rest
 

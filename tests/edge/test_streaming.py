@@ -199,6 +199,22 @@ async def test_pipelined_requests_are_answered_in_order(engine: StandIn, hub) ->
     assert [request.path for request in engine.seen] == ["/a", "/a", "/b", "/c", "/d", "/a"]
 
 
+async def test_what_one_look_at_the_disk_can_answer_keeps_its_place_in_line(engine: StandIn, hub) -> None:
+    engine.quickly["/a"] = text("a")
+    engine.glanced["/g"] = lambda: text("g")
+    client = await hub()
+    for order in ("g", "gg", "agbga", "bga"):
+        engine.slowly["/b"] = gives(Pattern(1))
+        client.send("".join(f"GET /{path} HTTP/1.1\r\nHost: hub.example\r\n\r\n" for path in order))
+        seen = "".join([(await client.reply())[2].replace(b"\x01", b"b").decode() for _ in order])
+        assert seen == order
+    client.get("/g", method="HEAD")
+    assert (await client.head()).startswith(b"HTTP/1.1 200 ")
+    client.get("/g")
+    assert (await client.reply())[2] == b"g"
+    assert [status for _, status, *_ in engine.log] == [200] * 13
+
+
 async def test_hundreds_of_pipelined_requests(engine: StandIn, hub) -> None:
     engine.quickly["/a"] = text("a")
 

@@ -155,6 +155,19 @@ async def test_a_decision_of_the_hub_is_passed_on(hub: TestHub, start: Starter, 
         assert (await r.get(INFO)).status == 504
 
 
+async def test_a_refusal_counts_for_all_of_a_repos_documents(hub: TestHub, start: Starter, clock: Clock) -> None:
+    r, repo = await start(), hub.repo("acme/tiny")
+    pinned = f"{INFO}/tree/{repo.head}"
+    for url in (INFO, pinned):
+        await r.get(url)
+    clock.leap(61)
+    repo.private = True
+    assert (await r.get(pinned)).status == 200  # nobody has asked yet
+    assert (await r.get(INFO)).status == 401
+    assert (await r.get(pinned)).status == 401
+    assert (await r.get(pinned, OTHER)).status == 404
+
+
 async def test_a_private_listing_is_nobody_elses(hub: TestHub, start: Starter) -> None:
     r, url = await start(), f"{H}/api/models/acme/private"
     assert (await r.get(url)).status == 401

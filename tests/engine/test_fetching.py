@@ -13,6 +13,7 @@ from proxy_addon.store.contract import PIECE
 from tests.conftest import Starter
 from tests.engine.rig import Clock, Rig, drained, until
 from tests.hub import Repo, Synthetic, TestHub, huggingface
+from tests.hub.exchange import Answer, Exchange
 
 H = "https://huggingface.co"
 BIG = f"{H}/acme/big/resolve/main/b.bin"
@@ -182,6 +183,24 @@ async def test_a_page_in_place_of_a_file_is_no_file(hub: TestHub, start: Starter
     assert got.cut and got.body == b""
     hub.unknob(knob)
     assert (await r.get(BIG)).body == data(source)
+
+
+@pytest.mark.parametrize(
+    ("at", "coding"), [(PIECE + 5, "identity"), (0, "identity"), (PIECE, "gzip")], ids=["later", "earlier", "coded"]
+)
+async def test_an_answer_about_other_bytes_is_not_used(hub: TestHub, start: Starter, at: int, coding: str) -> None:
+    source, r = big(hub, 3 * PIECE), await start()
+    before, asked = hub.families, {"Range": f"bytes={PIECE}-{PIECE + 9}"}
+
+    async def liar(hub: TestHub, ex: Exchange) -> Answer:
+        span = f"bytes {at}-{at + PIECE - 1}/{source.size}"
+        return Answer(206, [("Content-Range", span), ("Content-Encoding", coding)], data(source, at, at + PIECE))
+
+    hub.families = [(CDN, liar), *before]
+    got = await r.get(BIG, asked)
+    hub.families = before
+    assert got.cut and got.body == b""
+    assert (await r.get(BIG, asked)).body == data(source, PIECE, PIECE + 10)
 
 
 # -- signed locations -----------------------------------------------------------------------------------------------

@@ -313,6 +313,26 @@ async def test_b_after_a(hub: TestHub, start: Starter, repo: str, path: str) -> 
     assert not [blob async for blob in r.kept()]
 
 
+async def test_after_a_refusal_the_hub_is_asked_once_a_request(hub: TestHub, start: Starter, clock: Clock) -> None:
+    r, url = await start(), f"{H}/acme/gated/resolve/main/config.json"
+    await r.get(url)
+    hub.clear()
+    for _ in range(2):
+        await r.get(url, READER)
+    assert asked(hub) == [("GET", "huggingface.co")] * 2
+    clock.leap(301)
+    hub.repo("acme/gated").gated = False
+    assert (await r.get(url)).body == content(hub, "config.json", repo="acme/gated")
+
+
+async def test_a_404_that_does_not_say_why_is_not_kept(hub: TestHub, start: Starter) -> None:
+    r, sha = await start(), hub.repo("acme/tiny").head
+    knob = hub.knob(host="huggingface.co", status=404, headers={"X-Repo-Commit": sha})
+    assert (await r.head(f"{TINY}/main/config.json")).status == 404
+    hub.unknob(knob)
+    assert (await r.head(f"{TINY}/main/config.json")).status == 200
+
+
 async def test_a_token_holder_first(hub: TestHub, start: Starter) -> None:
     r, url = await start(), f"{H}/acme/gated/resolve/main/config.json"
     assert await followed(r, url, READER) == content(hub, "config.json", repo="acme/gated")

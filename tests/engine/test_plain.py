@@ -12,7 +12,7 @@ from proxy_addon.store.contract import PIECE
 from tests.conftest import Starter
 from tests.engine.rig import Clock, Rig, drained, until
 from tests.hub import Scripted, Synthetic, TestHub
-from tests.hub.exchange import Answer
+from tests.hub.exchange import Answer, Exchange
 
 P = "https://plain.example"
 MIB = 1 << 20
@@ -100,6 +100,14 @@ async def test_what_authorization_unlocked(hub: TestHub, r: Rig, control: str, s
     hub.script("/x", Scripted(200, fields(Cache_Control=control), "x"))
     await r.get(f"{P}/x", {"Authorization": "Bearer a"})
     assert ("hit" in (await r.get(f"{P}/x")).cache) == shared
+
+
+async def test_on_a_hubs_own_host_no_credential_reads_or_writes_the_cache(hub: TestHub, r: Rig) -> None:
+    url, token = "https://huggingface.co/.well-known/meta.json", {"Authorization": "Bearer hf_reader"}
+    hub.knob(host="huggingface.co", headers={"Cache-Control": "public, max-age=60"})
+    for headers, cache in ((token, "bypass"), ({}, "uri-miss"), ({}, "hit"), (token, "bypass")):
+        assert cache in (await r.get(url, headers)).cache
+    assert "bypass" in (await r.get(url, {"Cookie": "token=x"})).cache
 
 
 async def test_set_cookie_is_never_kept(hub: TestHub, r: Rig) -> None:
@@ -247,6 +255,23 @@ async def test_a_large_body_that_changes_is_not_mended(hub: TestHub, r: Rig) -> 
     assert got.cut and got.body == body[: len(got.body)]
     hub.unknob(knob)
     assert (await r.get(f"{P}/big")).body == body
+
+
+@pytest.mark.parametrize(("first", "then"), [('"a"', '"b"'), ('W/"a"', 'W/"a"')])
+async def test_a_part_is_joined_only_to_its_own_representation(hub: TestHub, r: Rig, first: str, then: str) -> None:
+    body = bytes(Synthetic(6 * MIB, 9).read(0, 6 * MIB))
+
+    def answer(ex: Exchange) -> Answer:  # cares nothing for If-Range
+        if not ex.header("range"):
+            return Answer(200, [("Cache-Control", "max-age=60"), ("ETag", first)], body)
+        at = int(ex.header("range").removeprefix("bytes=").partition("-")[0])
+        span = f"bytes {at}-{len(body) - 1}/{len(body)}"
+        return Answer(206, [("ETag", then), ("Content-Range", span)], bytes(len(body) - at))
+
+    hub.on("/x", answer)
+    hub.knob(host="plain.example", drop_after=MIB, times=1)
+    got = await r.get(f"{P}/x")
+    assert got.cut and got.body == body[: len(got.body)]
 
 
 async def test_a_client_that_leaves_does_not_spoil_a_large_body(hub: TestHub, r: Rig) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy_addon.core.errors import IntegrityError, UpstreamFailed
+from proxy_addon.core.messages import Buffer
 from proxy_addon.fetch.fill import NEAR, TAIL
 from proxy_addon.store.contract import PIECE, Manifest
 from tests.contracts.model import DictBlobs
@@ -167,6 +168,12 @@ async def test_a_piece_that_is_gone_while_a_fill_runs_is_fetched_again() -> None
     assert await bench.blobs.present(name) == set(range(6))
 
 
+async def test_a_server_without_ranges_is_asked_for_everything_once() -> None:
+    bench, source = Bench(connections=3), Script(DATA, ranges=False)
+    assert await bench.read(source) == DATA
+    assert len(source.asked) <= 4 and source.asked[-1] == (0, len(DATA))
+
+
 # -- giving up ------------------------------------------------------------------------------------------------------
 
 
@@ -283,6 +290,36 @@ async def test_without_a_disk_a_part_is_not_kept_behind_its_reader() -> None:
             most = max(most, len(fill.pieces.landing))
     body.close()
     assert most <= 4 * NEAR
+
+
+@pytest.mark.parametrize("end", [40, 39], ids=["whole", "part"])
+async def test_without_a_disk_a_reader_that_pauses_goes_on(end: int) -> None:
+    data = content(40 * PIECE)
+    bench, source = Bench(Refusing()), Script(data)
+    fill, _ = await bench.fills.join(Manifest(name_of(data), len(data)), source)
+    body = await bench.body(source, 0, end * PIECE)
+    proven = len(source.asked)
+    await until(lambda: not source.open_answers and len(fill.pieces.landing) >= NEAR, "the end of the window")
+    assert proven < 2 * NEAR
+    assert await drain(body) == data[: end * PIECE]
+
+
+async def test_a_disk_that_refuses_the_last_piece_when_all_is_proven() -> None:
+    gate = asyncio.Event()
+
+    class Late(Refusing):
+        async def write_piece(self, blob: str, index: int, data: Buffer) -> None:
+            if index == 2:
+                await gate.wait()
+            await super().write_piece(blob, index, data)
+
+    data = DATA[: 3 * PIECE]
+    bench, source = Bench(Late(lambda index: index == 2)), Script(data)
+    fill, _ = await bench.fills.join(Manifest(name_of(data), len(data)), source)
+    body = await bench.body(source)
+    await until(lambda: fill._proof.done == 3, "the proof")
+    gate.set()
+    assert await drain(body) == data
 
 
 async def test_who_comes_when_the_disk_is_full_makes_a_fill_of_his_own() -> None:
