@@ -253,4 +253,4 @@ def _clean(extra: Mapping[str, str]) -> dict[str, str]:
     """An environment in which nothing leads to another proxy, CA or configuration."""
     gone = ("proxy", "ssl_cert", "ca_bundle", "hubgate_")
     kept = {k: v for k, v in os.environ.items() if not any(part in k.lower() for part in gone)}
-    return {**kept, "PYTHONFAULTHANDLER": "1", **extra}
+    return {**kept, "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1", **extra}

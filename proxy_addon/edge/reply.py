@@ -170,7 +170,9 @@ class ReplyStream(HttpStream):
         self.completed(exchange, True)
 
     def completed(self, exchange: Exchange, aborted: bool) -> None:
-        reply = exchange.reply
+        reply, promised = exchange.reply, exchange.framing
+        if promised is not None and promised.length == exchange.sent:
+            aborted = False  # who leaves with the last byte has it all
         status, outcome, hub, kind = 0, Outcome(), "-", "-"
         if isinstance(reply, Reply):
             status, outcome, hub, kind = reply.status, reply.outcome, reply.hub, reply.kind
