@@ -32,7 +32,9 @@ def quickly(means: Means, view: View, request: Request, stored: StoredResponse, 
 async def reply(
     means: Means, request: Request, stored: StoredResponse, outcome: Outcome, source: Source, *, public: bool = True
 ) -> Reply:
-    """The reply with its body, fetched through `source` as far as it is not here."""
+    """The reply with its body, fetched through `source` as far as it is not here.
+
+    Raises `UpstreamFailed` if not even the first byte can be had."""
     if (done := quickly(means, means.store.memory, request, stored, outcome)) is not None:
         return done
     assert stored.blob is not None and stored.size is not None
@@ -63,6 +65,12 @@ async def reply(
         return BlobBody(blobs, target, start, end, fill=fill, refill=refill)
 
     answer = of_stored(request, stored, cut, outcome, means.clock(), means.boundary)
+    if isinstance(answer.body, BlobBody) and fill is not None:
+        try:
+            await answer.body.begun()
+        except BaseException:
+            answer.body.close()
+            raise
     if not isinstance(answer.body, bytes) and fill is None and (answer.body.length or SMALL + 1) <= SMALL:
         answer.body = await whole(answer.body)
     return answer

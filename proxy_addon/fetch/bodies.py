@@ -12,6 +12,8 @@ from .fill import TAIL, Fill, Want
 from .pieces import Landing
 from .upstream import Answer
 
+#: What a place where the bytes should be may tell the client; its 403 or 404 is about our link, not about the file.
+_OURS_TO_TELL = frozenset({429, *range(500, 600)})
 log = logging.getLogger(__name__)
 
 
@@ -64,38 +66,57 @@ class BlobBody:
         self._pos += len(data)
         return data
 
+    async def begun(self) -> None:
+        """Returns when there is something to read; raises `UpstreamFailed` if there will not be.
+
+        Before the head of a reply is sent an error can still be told; afterwards it is only a cut connection."""
+        fill = self._fill
+        while fill is not None and self._reach(fill) <= self._pos:
+            if isinstance(fill.error, UpstreamFailed) and fill.error.status in _OURS_TO_TELL:
+                raise fill.error
+            if fill.error is not None:
+                raise UpstreamFailed(str(fill.error))
+            fill.hungry()
+            await fill.pieces.progress(self._pos // PIECE)
+
+    def _reach(self, fill: Fill) -> int:
+        """How far can be read now, within one piece."""
+        index = self._pos // PIECE
+        end = min(self._end, (index + 1) * PIECE)
+        if end > fill.manifest.size - TAIL:
+            end = min(end, fill.limit())
+        landing = fill.pieces.landing.get(index)
+        if landing is not None:
+            return min(end, index * PIECE + landing.filled)
+        return end if index in fill.pieces.present else self._pos
+
     async def _read_behind(self, fill: Fill, stop: int) -> Buffer:
         self._let_go()
-        pieces, size = fill.pieces, fill.manifest.size
         index = self._pos // PIECE
-        base = index * PIECE
         while True:
             if fill.error is not None:
                 if isinstance(fill.error, IntegrityError):
                     log.error("cut short: %s", fill.error)
                 raise BodyLost(str(fill.error))
-            limit = min(stop, base + PIECE)
-            if limit > size - TAIL:
-                limit = min(limit, fill.limit())
-            if self._pos < limit:
-                data: Buffer | None = None
-                landing = pieces.landing.get(index)
-                if landing is not None and base + landing.filled > self._pos:
-                    data = pieces.view(landing, self._pos - base, min(landing.filled, limit - base))
-                    self._holding = landing
-                elif index in pieces.present:
-                    try:
-                        data = await self._reader.read(self._pos, limit)
-                    except PieceMissing:
-                        fill.lost(index)
-                        continue
-                if data is not None:
-                    self._pos += len(data)
-                    if self._want is not None:
-                        self._want.pos = self._pos
-                    return data
-            fill.hungry()
-            await pieces.progress(index)
+            reach = min(stop, self._reach(fill))
+            if reach <= self._pos:
+                fill.hungry()
+                await fill.pieces.progress(index)
+                continue
+            data: Buffer
+            if (landing := fill.pieces.landing.get(index)) is not None:
+                data = fill.pieces.view(landing, self._pos - index * PIECE, reach - index * PIECE)
+                self._holding = landing
+            else:
+                try:
+                    data = await self._reader.read(self._pos, reach)
+                except PieceMissing:
+                    fill.lost(index)
+                    continue
+            self._pos += len(data)
+            if self._want is not None:
+                self._want.pos = self._pos
+            return data
 
     def _let_go(self) -> None:
         if self._holding is not None and self._fill is not None:

@@ -48,6 +48,12 @@ class Got:
         return self.reply.headers.get(name)
 
     @property
+    def refused(self) -> bool:
+        """An error in place of the file: told before the head, so that no client sees half a body."""
+        failed = self.status == 429 or self.status >= 500
+        return failed and self.header("X-Error-Message") is not None and not self.cut
+
+    @property
     def cache(self) -> str:
         return self.reply.outcome.header
 

@@ -136,7 +136,7 @@ async def test_a_small_file_with_wrong_bytes_is_not_given_out_at_all(hub: TestHu
     r, url = await start(), f"{H}/acme/tiny/resolve/main/config.json"
     knob = hub.knob(path="/api/resolve-cache/*", corrupt_at=3)
     got = await r.get(url)
-    assert got.cut and got.body == b""
+    assert got.refused
     hub.unknob(knob)
     file = hub.repo("acme/tiny").file("config.json")
     assert (await r.get(url)).body == bytes(file.source.read(0, file.size))
@@ -147,7 +147,7 @@ async def test_a_length_that_lies(hub: TestHub, start: Starter, lie: int) -> Non
     source, r = big(hub, MIB), await start()
     knob = hub.knob(host=CDN, length_lie=lie)
     got = await r.get(BIG)
-    assert got.cut and len(got.body) < source.size
+    assert got.refused
     await r.idle()
     assert not await sealed(r, source)
     hub.unknob(knob)
@@ -180,14 +180,12 @@ async def test_a_page_in_place_of_a_file_is_no_file(hub: TestHub, start: Starter
     source, r = big(hub, MIB), await start()
     knob = hub.knob(host=CDN, status=200, body="<html>sign in</html>", content_type="text/html")
     got = await r.get(BIG)
-    assert got.cut and got.body == b""
+    assert got.refused
     hub.unknob(knob)
     assert (await r.get(BIG)).body == data(source)
 
 
-@pytest.mark.parametrize(
-    ("at", "coding"), [(PIECE + 5, "identity"), (0, "identity"), (PIECE, "gzip")], ids=["later", "earlier", "coded"]
-)
+@pytest.mark.parametrize(("at", "coding"), [(PIECE + 5, "identity"), (PIECE, "gzip")], ids=["another range", "coded"])
 async def test_an_answer_about_other_bytes_is_not_used(hub: TestHub, start: Starter, at: int, coding: str) -> None:
     source, r = big(hub, 3 * PIECE), await start()
     before, asked = hub.families, {"Range": f"bytes={PIECE}-{PIECE + 9}"}
@@ -199,7 +197,7 @@ async def test_an_answer_about_other_bytes_is_not_used(hub: TestHub, start: Star
     hub.families = [(CDN, liar), *before]
     got = await r.get(BIG, asked)
     hub.families = before
-    assert got.cut and got.body == b""
+    assert got.refused
     assert (await r.get(BIG, asked)).body == data(source, PIECE, PIECE + 10)
 
 
@@ -224,7 +222,7 @@ async def test_a_missing_object_ends_at_once(hub: TestHub, start: Starter) -> No
     r = await start()
     hub.knob(host=CDN, status=404)
     got = await r.get(BIG)
-    assert got.cut and got.body == b""
+    assert got.refused
     assert len(hub.requests(host=CDN)) == 2
     await r.idle()
 
@@ -248,7 +246,7 @@ async def test_a_redirect_away_from_the_hub_is_not_followed(hub: TestHub, start:
     r = await start()
     hub.knob(path="/acme/big/*", headers={"Location": target})
     got = await r.get(BIG)
-    assert got.body == b"" and (got.cut or got.status >= 500)
+    assert got.refused
     assert {q.host for q in hub.requests()} == {"huggingface.co"}
     assert len(hub.requests()) == 2
 
@@ -258,7 +256,7 @@ async def test_a_redirect_loop_ends(hub: TestHub, start: Starter) -> None:
     r = await start()
     hub.knob(host=CDN, redirect="self")
     got = await r.get(BIG)
-    assert got.cut and got.body == b""
+    assert got.refused
     assert len(hub.requests(host=CDN)) <= 12
 
 
@@ -424,8 +422,8 @@ async def test_closing_cuts_the_readers_and_leaves_no_task(hub: TestHub, start: 
     source, r = big(hub, 3 * PIECE), await start()
     before = len(asyncio.all_tasks())
     hub.knob(host=CDN, hold="rest", hold_at=MIB)
-    reader = asyncio.create_task(r.get(BIG))
-    await asyncio.to_thread(hub.wait, 1, host=CDN)
+    reply = await r.open("GET", BIG)
+    reader = asyncio.create_task(drained(reply))
     await r.parts.fills.close()
     got = await reader
     assert got.cut and len(got.body) < source.size

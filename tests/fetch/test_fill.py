@@ -299,7 +299,8 @@ async def test_without_a_disk_a_reader_that_pauses_goes_on(end: int) -> None:
     fill, _ = await bench.fills.join(Manifest(name_of(data), len(data)), source)
     body = await bench.body(source, 0, end * PIECE)
     proven = len(source.asked)
-    await until(lambda: not source.open_answers and len(fill.pieces.landing) >= NEAR, "the end of the window")
+    await until(lambda: fill.diskless and not fill._transfers and not fill._kick.is_set(), "the end of the window")
+    await until(lambda: end < 40 or fill._proof.done >= len(fill.pieces.landing), "the proof")
     assert proven < 2 * NEAR
     assert await drain(body) == data[: end * PIECE]
 
