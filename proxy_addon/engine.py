@@ -144,10 +144,12 @@ class Engine:
     def takes(self, request: Request) -> bool:
         """Whether `handle` answers; the edge then brings the whole body, at most `LARGEST_REQUEST` bytes."""
         resource = self._resource(request)
-        return not isinstance(resource, Passed) or (resource.hub == "other" and self._holds(request))
+        if not isinstance(resource, Passed):
+            return True
+        return self._holds(request) if resource.hub == "other" else request.scheme == "http"
 
     def _resource(self, request: Request) -> Resource:
-        digest = hashlib.sha256(request.body).hexdigest()[:32] if request.body else ""
+        digest = _asked_in(request) if request.body else ""
         return self._means.classifier.classify(
             request.method, request.scheme, request.host, request.port, request.path, request.query, digest
         )
@@ -218,11 +220,14 @@ class Engine:
             resource = self._resource(replace(request, body=b""))
             if isinstance(resource, Passed) and resource.repo is not None:
                 self._soon(self._forget(resource.repo))
+            elif isinstance(resource, Passed) and resource.kind is Kind.PLAIN:
+                self._soon(self._plains.invalidate(request, reply_status, Headers()))
 
     async def _forget(self, repo: Repo) -> None:
         """An upload went through: what the repo's branches and listings were is no longer so."""
         for prefix in (f"ref:{repo.key}@", f"api:{repo.key}:", f"raw:{repo.key}@"):
             await self._means.store.responses.invalidate(prefix)
+        await self._means.public.forget(repo.key)
 
     def _soon(self, work: object) -> None:
         task = asyncio.ensure_future(work)  # type: ignore[call-overload]
@@ -246,3 +251,9 @@ def _to_https(request: Request) -> Reply:
     """A hub is never spoken to in the clear."""
     target = f"https://{request.host}{request.target}"
     return Reply(308, Headers((("Location", target), ("Content-Length", "0"))), b"", Outcome(detail=Detail.LOCAL))
+
+
+def _asked_in(request: Request) -> str:
+    """A body is part of what is asked, and its type says how it is read."""
+    kind = request.headers.get("content-type") or ""
+    return hashlib.sha256(f"{request.method} {kind}\n".encode() + request.body).hexdigest()[:32]

@@ -22,6 +22,7 @@ from ..core.messages import Headers, Request, StoredResponse
 PROOF_LASTS = 24 * 3600.0  # seconds
 _REFUSAL_LASTS = 300.0
 _RENEW = 600.0  # a younger proof is not written again
+_LISTING = "listing:"
 _CREDENTIALS = ("authorization", "cookie")
 _KEY = os.urandom(32)
 
@@ -51,13 +52,14 @@ class PublicRepos:
     def __init__(self, rows: Rows, clock: Callable[[], float], timer: Callable[[], float] = time.monotonic) -> None:
         self._rows, self._clock = rows, clock
         self._refused: TTLCache[str, bool] = TTLCache(16384, _REFUSAL_LASTS, timer)
+        self._unwritten: TTLCache[str, bool] = TTLCache(16384, PROOF_LASTS, timer)  # proofs that the disk refused
 
     def seen(self, view: View, repo: str) -> bool:
         """Proven, as far as can be seen from there."""
         return self._holds(view.responses(_row(repo)) or ())
 
     async def proven(self, repo: str) -> bool:
-        return self._holds(await self._rows.get(_row(repo)))
+        return self._holds(await self._rows.get(_row(repo))) or repo in self._unwritten
 
     async def known(self, repo: str) -> bool:
         """Proven once, however long ago, and not refused since: what may be served while nobody can be asked."""
@@ -73,14 +75,38 @@ class PublicRepos:
         rows = await self._rows.get(_row(repo))
         if not rows or not 0 <= now - rows[0].response_time < _RENEW:
             row = StoredResponse(200, Headers(), now, now, kind="proof")
-            await self._rows.put(_row(repo), (row,))
+            try:
+                await self._rows.put(_row(repo), (row,))
+            except OSError:
+                self._unwritten[repo] = True
 
     async def note_refusal(self, repo: str) -> None:
+        """Raises OSError if an older proof cannot be taken off the disk."""
         self._refused[repo] = True
-        await self._rows.put(_row(repo), ())
+        await self._disprove(repo)
+
+    async def forget(self, repo: str) -> None:
+        """The repo was changed: who may see it is to be asked again."""
+        for key in (repo, f"{_LISTING}{repo}"):
+            await self._disprove(key)
+
+    async def _disprove(self, repo: str) -> None:
+        self._unwritten.pop(repo, None)
+        if await self._rows.get(_row(repo)):
+            await self._rows.put(_row(repo), ())
 
     def _holds(self, rows: Sequence[StoredResponse]) -> bool:
         return bool(rows) and abs(self._clock() - rows[0].response_time) < PROOF_LASTS
+
+
+class Named(Protocol):
+    @property
+    def key(self) -> str: ...
+
+
+def listing(repo: Named) -> str:
+    """The name under which a proof is kept that anybody may list the repo; no repo can be called so."""
+    return f"{_LISTING}{repo.key}"
 
 
 def _row(repo: str) -> str:

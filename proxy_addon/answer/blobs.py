@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from ..core.errors import UpstreamFailed
 from ..core.messages import Body, Reply, Request, StoredResponse
 from ..core.ranges import Full, Partial, answer_stored
 from ..core.status import Fwd, Outcome
@@ -38,6 +39,8 @@ async def reply(
     if (done := quickly(means, means.store.memory, request, stored, outcome)) is not None:
         return done
     assert stored.blob is not None and stored.size is not None
+    if means.fills.disproven(stored.blob) and _goes_on(request, stored):
+        raise UpstreamFailed("what was sent of this file before was wrong: start over, without a range")
     blobs = means.store.blobs
     manifest = await blobs.manifest(stored.blob)
     fresh = manifest is None or not manifest.sealed or manifest.size != stored.size
@@ -74,6 +77,15 @@ async def reply(
     if not isinstance(answer.body, bytes) and fill is None and (answer.body.length or SMALL + 1) <= SMALL:
         answer.body = await whole(answer.body)
     return answer
+
+
+def _goes_on(request: Request, stored: StoredResponse) -> bool:
+    """A range that does not begin at the start."""
+    match answer_stored(request, stored):
+        case Partial(parts):
+            return all(start for start, _ in parts)
+        case _:
+            return False
 
 
 async def whole(body: Body) -> bytes:

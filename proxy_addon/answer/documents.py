@@ -14,7 +14,7 @@ from asyncio import to_thread
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..access.public import has_credentials
+from ..access.public import has_credentials, listing
 from ..core.errors import UpstreamFailed
 from ..core.messages import Headers, Reply, Request, StoredResponse
 from ..core.reuse import FAILURES, Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure, replace_variant
@@ -27,7 +27,7 @@ from ..store.contract import PIECE, Manifest, View
 from . import blobs
 from .means import Means
 from .relay import failure, relay, sent_upstream
-from .replies import BytesBody, not_cached, of_stored, only_if_cached
+from .replies import BytesBody, forbids_storing, not_cached, of_stored, only_if_cached
 
 LARGEST = 32 * 1024 * 1024  # bytes, inflated
 _KEPT = frozenset(
@@ -51,6 +51,7 @@ _TOLD = _KEPT | frozenset(
         "ratelimit",
         "ratelimit-policy",
         "www-authenticate",
+        "location",
     ]
 )
 _SENT = frozenset({"user-agent", "accept", "content-type"})
@@ -71,7 +72,7 @@ class Told:
 class Kept:
     stored: StoredResponse
     status: int  # what upstream answered
-    data: bytes | None
+    data: bytes
 
 
 class Documents:
@@ -94,7 +95,7 @@ class Documents:
         means, key = self._means, self._key(doc)
         repo = _listed(doc) or key
         own = has_credentials(request)
-        if own and (means.public.refused(repo) or doc.what == "list"):
+        if forbids_storing(request) or (own and (means.public.refused(repo) or doc.what == "list")):
             return await self._relayed(request, doc)
         rows = await means.store.responses.get(key)
         terms = self._terms(doc, rows)
@@ -127,10 +128,7 @@ class Documents:
         match got:
             case Kept(stored, status, data):
                 outcome = replace(outcome, fwd_status=status, stored=True, collapsed=collapsed)
-                held = data if data is not None else await self._bytes(stored)
-                if held is None:
-                    return failure(request, UpstreamFailed("the cache lost the answer"), hub=doc.hub, kind="api")
-                return self._whole(request, stored, held, outcome)
+                return self._whole(request, stored, data, outcome)
             case Told(status=status) if own and status in _REFUSALS:
                 return await self._relayed(request, doc)
             case Told(status, headers, body, reason_phrase):
@@ -143,17 +141,20 @@ class Documents:
         means = self._means
         fields = [(k, v) for k, v in sent_upstream(request) if k.lower() in _SENT]
         fields.append(("Accept-Encoding", "gzip, deflate"))
-        if old is not None and old.status == 200 and old.blob is not None and (tag := dict(old.facts).get("etag")):
-            fields.append(("If-None-Match", tag))
+        held: bytes | None = None
+        if old is not None and old.status == 200 and (tag := dict(old.facts).get("etag")):
+            held = await self._bytes(old)
+            if held is not None:
+                fields.append(("If-None-Match", tag))
         answer = await self._first_good(request, doc, fields, hurry=old is not None)
         repo = _listed(doc)
-        if answer.status == 304 and old is not None:
+        if answer.status == 304 and old is not None and held is not None:
             answer.release()
             new = replace(old, request_time=answer.request_time, response_time=answer.response_time)
             await self._put(doc, new)
             if repo:
                 await means.public.note_success(repo)
-            return Kept(new, 304, None)
+            return Kept(new, 304, held)
         data = await answer.whole(LARGEST)
         absent = answer.status == 404 and answer.headers.get("x-error-code") == "EntryNotFound"
         if answer.status != 200 and not (repo and absent):
@@ -179,6 +180,7 @@ class Documents:
                 fault = failed
                 continue
             if answer.status < 400 or (answer.status not in FAILURES and base == request.origin):
+                answer.speak_as(base, request.origin)
                 return answer
             answer.close()
             fault = answer.failure()
@@ -204,13 +206,11 @@ class Documents:
             kind="api",
             facts=(("etag", tag),) if tag else (),
         )
-        try:
+        if doc.repo is not None:
+            await means.public.note_success(_listed(doc))
+        with means.unless_disk_refuses():
             await self._store(stored, body)
             await self._put(doc, stored)
-            if doc.repo is not None:
-                await means.public.note_success(_listed(doc))
-        except OSError:
-            return Kept(stored, answer.status, body)
         return Kept(stored, answer.status, body)
 
     def _edited(self, data: bytes) -> bytes:
@@ -236,7 +236,7 @@ class Documents:
     async def _put(self, doc: Document, stored: StoredResponse) -> None:
         key = self._key(doc)
         rows = await self._means.store.responses.get(key)
-        await self._means.store.responses.put(key, replace_variant(rows, stored))
+        await self._means.keep(key, replace_variant(rows, stored))
 
     # -- replies ----------------------------------------------------------------------------------------------------
 
@@ -280,5 +280,7 @@ class Documents:
 
 
 def _listed(doc: Document) -> str:
-    """What the proof is about: that anybody may *list* the repo. A gated repo is listed for all; its files are not."""
-    return f"{doc.repo.key}#listing" if doc.repo else ""
+    """What the proof is about. A gated repo is listed for all, but its files are not: raw text counts as a file."""
+    if doc.repo is None:
+        return ""
+    return doc.repo.key if doc.what == "raw" else listing(doc.repo)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..access.public import PublicRepos
+from ..core.messages import StoredResponse
 from ..core.storing import Terms
 from ..fetch.fills import Fills
 from ..fetch.flights import Flights
@@ -18,6 +21,7 @@ from ..hub.huggingface import NATIVE_ABOVE
 from ..store.contract import Store
 
 DAY = 86400.0
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +73,16 @@ class Means:
     boundary: Callable[[], str]  # a fresh multipart boundary
     timer: Callable[[], float] = time.monotonic  # seconds that no wall clock moves
     rules: Rules = field(default_factory=Rules)
+
+    async def keep(self, key: str, variants: Sequence[StoredResponse]) -> None:
+        """Store; a disk that refuses costs the cache, never the answer."""
+        with self.unless_disk_refuses():
+            await self.store.responses.put(key, variants)
+
+    @contextmanager
+    def unless_disk_refuses(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as fault:
+            log.error("cannot store: %s; answers go on without the cache", fault)
+            self.fills.trouble = str(fault)

@@ -157,7 +157,11 @@ class Plains:
             stored.blob or "", stored.size or 0, public=True, validator=answer.headers.get("etag") or ""
         )
         source = Opened(self._means.upstream, answer, fields, hub=plain.hub)
-        fill, _ = await self._means.fills.join(manifest, source, stream=True)
+        try:
+            fill, _ = await self._means.fills.join(manifest, source, stream=True)
+        except BaseException:
+            answer.close()
+            raise
         if not fill.diskless:
             await self._put(plain, stored)
 
@@ -180,20 +184,20 @@ class Plains:
                 size += len(data)
         except UpstreamFailed:
             return passed_on(request, answer, outcome, plain.hub, "plain", begun=b"".join(parts))
+        except BaseException:
+            answer.close()
+            raise
         body = b"".join(parts)
         if size > PIECE:
             return passed_on(request, answer, outcome, plain.hub, "plain", begun=body)
         stored = replace(stored, size=size, blob=stored.blob if size else None)
-        try:
-            if size:
-                assert stored.blob is not None
+        with self._means.unless_disk_refuses():
+            if stored.blob is not None:
                 await self._means.store.blobs.create(Manifest(stored.blob, size, public=True))
                 await self._means.store.blobs.write_piece(stored.blob, 0, body)
                 await self._means.store.blobs.seal(stored.blob, public=True)
             await self._put(plain, stored)
             outcome = replace(outcome, stored=True)
-        except OSError:
-            pass
         return self._reply(request, _as_it_came(stored, answer), outcome, body)
 
     # -- what is here -----------------------------------------------------------------------------------------------
@@ -233,7 +237,7 @@ class Plains:
 
     async def _put(self, plain: Plain, stored: StoredResponse) -> None:
         rows = await self._means.store.responses.get(plain.key)
-        await self._means.store.responses.put(plain.key, replace_variant(rows, stored))
+        await self._means.keep(plain.key, replace_variant(rows, stored))
 
     async def _learn_from_head(self, plain: Plain, rows: Sequence[StoredResponse], answer: Answer) -> None:
         if not rows:
@@ -241,7 +245,7 @@ class Plains:
         kept = [
             freshen_from_head(r, answer.status, answer.headers, answer.request_time, answer.response_time) for r in rows
         ]
-        await self._means.store.responses.put(plain.key, tuple(k for k in kept if k is not None))
+        await self._means.keep(plain.key, tuple(k for k in kept if k is not None))
 
     def _revalidate(self, request: Request, plain: Plain, terms: Terms) -> None:
         """Freshen in the background; the client has been served (RFC 5861 §3)."""
@@ -274,7 +278,7 @@ class Plains:
     async def invalidate(self, request: Request, status: int, headers: Headers) -> None:
         """After an unsafe request: what it made wrong must not be used again (RFC 9111 §4.4)."""
         for url in invalidation.targets(request, status, headers):
-            await self._means.store.responses.put(url_key(url), ())
+            await self._means.keep(url_key(url), ())
 
 
 def _as_it_came(stored: StoredResponse, answer: Answer) -> StoredResponse:

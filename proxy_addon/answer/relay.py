@@ -6,6 +6,8 @@ comes back as it is, less the fields that belong to one connection.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..access.public import principal
 from ..core.directives import split_list
 from ..core.errors import UpstreamFailed
@@ -17,7 +19,7 @@ from ..fetch.upstream import Answer, Throttled
 from .means import Means
 from .replies import refusal
 
-_OURS = frozenset({"host"})
+_OURS = frozenset({"host", "expect"})
 
 
 def end_to_end(headers: Headers, *, drop: frozenset[str] = frozenset()) -> Headers:
@@ -38,7 +40,7 @@ async def relay(
     hub: str,
     kind: str,
     fwd: Fwd = Fwd.BYPASS,
-    drop: frozenset[str] = frozenset(),
+    drop: Callable[[Answer], frozenset[str]] = lambda answer: frozenset(),
     detail: Detail | None = None,
 ) -> Reply:
     """Ask upstream for just this request; `drop` names fields that the client shall not see."""
@@ -53,7 +55,9 @@ async def relay(
         )
     except UpstreamFailed as fault:
         return failure(request, fault, hub=hub, kind=kind)
-    return passed_on(request, answer, Outcome(fwd=fwd, fwd_status=answer.status, detail=detail), hub, kind, drop)
+    return passed_on(
+        request, answer, Outcome(fwd=fwd, fwd_status=answer.status, detail=detail), hub, kind, drop(answer)
+    )
 
 
 def passed_on(

@@ -77,6 +77,11 @@ def _body(data: bytes | Body) -> Body:
     return BytesBody(data) if isinstance(data, bytes) else data
 
 
+def forbids_storing(request: Request) -> bool:
+    """The client wants nothing kept of this exchange (RFC 9111 §5.2.1.5)."""
+    return "no-store" in of_request(request.headers)
+
+
 def only_if_cached(request: Request) -> bool:
     return "only-if-cached" in of_request(request.headers)
 

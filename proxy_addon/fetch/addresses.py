@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ..core.errors import UpstreamFailed
 
+_COMPATIBLE = ipaddress.ip_network("::/96")  # deprecated, with an IPv4 address inside (RFC 4291 §2.5.5.1)
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # NAT64: an IPv4 address in disguise (RFC 6052)
 
 
@@ -29,7 +30,7 @@ def is_public(address: str) -> bool:
             ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         elif (inner := ip.ipv4_mapped or ip.sixtofour) is not None:
             ip = inner
-        elif ip.teredo is not None:
+        elif ip.teredo is not None or ip.is_site_local or ip in _COMPATIBLE:
             return False
     return ip.is_global and not ip.is_multicast
 

@@ -28,8 +28,8 @@ from dataclasses import replace
 from itertools import islice
 
 from ..core.errors import BodyLost, IntegrityError, UpstreamFailed
-from ..store.contract import PIECE, Blobs, Manifest
-from .pieces import ANY, Landing, Pieces
+from ..store.contract import PIECE, Blobs, Manifest, PieceMissing
+from .pieces import ANY, MOVED, Landing, Pieces
 from .proof import Proof
 from .transfer import RangesIgnored, Source, Transfer
 
@@ -72,11 +72,12 @@ class Fill:
         diskless: bool = False,
     ) -> None:
         self.manifest, self.diskless = manifest, diskless
+        self.refills = manifest.sealed  # no proof to come: each piece is checked against the digests on record
         self.pieces = Pieces(manifest, present)
         self.error: Exception | None = None
         self._blobs, self._source, self._closed = blobs, source, closed
         self._connections, self._slots = connections, slots
-        self._proof = Proof(blobs, self.pieces, self.hungry)
+        self._proof = Proof(blobs, self.pieces, self.hungry, self.lost)
         self._proving: asyncio.Task[None] | None = None
         self._wants: set[Want] = set()
         self._whole = False  # somebody asked for everything
@@ -113,6 +114,7 @@ class Fill:
         """A reader, or the proof, has come to the end of what is here."""
         if self.diskless:
             self._kick.set()
+            self.pieces.notify(MOVED)
 
     def lost(self, piece: int) -> None:
         """A piece that was here is gone (evicted, or bad on disk): fetch it again."""
@@ -196,6 +198,8 @@ class Fill:
                 proving = self._proving is not None and not self._proving.done() and all_here
                 if not (self._transfers or proving or self._wanted()):
                     return
+                if not (self._transfers or self.pieces.absent):
+                    self.pieces.rest()
                 await self._kick.wait()
         finally:
             self._close()
@@ -227,7 +231,9 @@ class Fill:
     async def _fetch(self, run: range) -> None:
         try:
             async with self._slots:
-                await Transfer(self.pieces, self._source, self._write, self._wanted).bring(run, alone=self._alone)
+                await Transfer(self.pieces, self._source, self._write, self._wanted, self._near).bring(
+                    run, alone=self._alone
+                )
         except RangesIgnored:
             self._connections, self._alone = 1, True
         except IntegrityError:
@@ -235,12 +241,13 @@ class Fill:
             raise
 
     async def _write(self, index: int, landing: Landing) -> None:
-        if not (self.diskless or self._discarded):
+        if self.refills or not (self.diskless or self._discarded):
             try:
                 await self._blobs.write_piece(self.manifest.blob, index, memoryview(landing.buffer))
             except OSError as fault:
                 log.error("cannot store %s: %s; the download goes on without the cache", self.manifest.blob, fault)
                 self.diskless = True
+                landing.checked = True  # the store compares before it writes
                 self.pieces.notify_all()
             else:
                 self.pieces.stored(index)
@@ -249,13 +256,18 @@ class Fill:
 
     def _trim(self) -> None:
         """Without a disk: forget what is near to no reader, nor to the proof."""
-        spans = [want.span for want in self._wants]
-        near = [(here, min(last, here + NEAR)) for here, last in spans]
-        if self._proving is not None:
-            near.append((self._proof.done, self._proof.done + 2 * NEAR))
         for index in [i for i, landing in self.pieces.landing.items() if landing.full]:
-            if not any(here <= index < last for here, last in near):
+            if not self._near(index):
                 self.pieces.forget(index)
+
+    def _near(self, index: int) -> bool:
+        """Without a disk only so much is held: what a reader, or the proof, comes to next."""
+        if not self.diskless:
+            return True
+        if self._proving is not None and self._proof.done <= index < self._proof.done + 2 * NEAR:
+            return True
+        spans = (want.span for want in self._wants)
+        return any(here <= index < min(last, here + NEAR) for here, last in spans)
 
     async def _discard(self) -> None:
         """What came cannot be trusted. Until that is done newcomers join this fill, and end with it."""
@@ -269,9 +281,15 @@ class Fill:
             while not self.diskless and len(self.pieces.present) < self.manifest.pieces:
                 await self.pieces.progress(ANY)
             if not self.diskless:
-                await self._blobs.seal(self.manifest.blob, public=self.manifest.public)
+                await self._seal()
         except IntegrityError:
             await self._discard()
             raise
         self.manifest = replace(self.manifest, sealed=True)
         self.pieces.notify_all()
+
+    async def _seal(self) -> None:
+        try:
+            await self._blobs.seal(self.manifest.blob, public=self.manifest.public)
+        except (OSError, PieceMissing) as fault:
+            log.error("%s is proven, but cannot be kept: %s", self.manifest.blob, fault)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from ..core.errors import BodyLost
+from cachetools import TTLCache
+
+from ..core.errors import BodyLost, IntegrityError
 from ..store.contract import Blobs, Manifest
 from .fill import Fill
 from .flights import Flights
 from .transfer import Source
 
+DISPROVEN_FOR = 3600.0  # seconds
 log = logging.getLogger(__name__)
 
 
@@ -19,6 +22,7 @@ class Fills:
         self._blobs, self._flights, self._connections, self._slots = blobs, flights, connections, slots
         self._open: dict[str, Fill] = {}
         self._all: set[Fill] = set()
+        self._disproven: TTLCache[str, bool] = TTLCache(4096, DISPROVEN_FOR)
         self.trouble: str | None = None  #: why the last write failed; None once one succeeded
 
     def __len__(self) -> int:
@@ -36,6 +40,10 @@ class Fills:
         if fill.diskless and made_for is not source:
             fill, made_for = await self._begin(manifest, source, stream)
         return fill, made_for is not source
+
+    def disproven(self, blob: str) -> bool:
+        """Wrong bytes of it went out a while ago, all but the tail: who goes on from there ends with a wrong file."""
+        return blob in self._disproven
 
     def current(self, blob: str) -> Fill | None:
         """The fill under way that newcomers may join."""
@@ -71,6 +79,10 @@ class Fills:
         return fill, source
 
     def _close(self, fill: Fill) -> None:
+        if isinstance(fill.error, IntegrityError):
+            self._disproven[fill.manifest.blob] = True
+        elif fill.manifest.sealed:
+            self._disproven.pop(fill.manifest.blob, None)
         if fill.diskless:
             self.trouble = self.trouble or "a piece was refused"
         elif fill.manifest.sealed:

@@ -15,6 +15,7 @@ from ..core.messages import Buffer
 from ..store.contract import PIECE, Manifest
 
 ANY = -1  # waits for whichever piece completes
+MOVED = -2  # waits for a reader, or the proof, to want more than is here
 WORTHWHILE = 256 * 1024  # bytes that readers are woken for
 PATIENCE = 0.02  # seconds after which they are woken for less
 _SPARE = 4  # full-sized buffers kept for the next pieces of this fill: fresh ones are paid in page faults
@@ -23,10 +24,11 @@ _SPARE = 4  # full-sized buffers kept for the next pieces of this fill: fresh on
 class Landing:
     """A piece on its way in."""
 
-    __slots__ = ("buffer", "done", "filled", "told", "views")
+    __slots__ = ("buffer", "checked", "done", "filled", "told", "views")
 
     def __init__(self, buffer: bytearray) -> None:
         self.buffer, self.filled, self.views, self.done = buffer, 0, 0, False
+        self.checked = False  # its digests on record, if there are any, have been compared
         self.told = (0, 0.0)  # how far, and when, readers were last told
 
     @property
@@ -105,6 +107,10 @@ class Pieces:
         first = self.absent[at]
         del self.absent[at : at + count]
         return range(first, first + count)
+
+    def rest(self) -> None:
+        """Nothing is on its way: no buffers are needed."""
+        self._spare.clear()
 
     def take_all(self) -> range:
         self.absent.clear()

@@ -16,8 +16,8 @@ from .pieces import ANY, Pieces
 
 
 class Proof:
-    def __init__(self, blobs: Blobs, pieces: Pieces, advanced: Callable[[], None]) -> None:
-        self._blobs, self._pieces, self._advanced = blobs, pieces, advanced
+    def __init__(self, blobs: Blobs, pieces: Pieces, advanced: Callable[[], None], lost: Callable[[int], None]) -> None:
+        self._blobs, self._pieces, self._advanced, self._lost = blobs, pieces, advanced, lost
         self.done = 0  #: pieces hashed so far
         algorithm, _, self._expected = pieces.manifest.blob.partition(":")
         size = pieces.manifest.size
@@ -63,7 +63,7 @@ class Proof:
                 pos += len(data)
         except PieceMissing:
             self._digest = before
-            self._pieces.lost(self.done)
+            self._lost(self.done)
             return False
         return True
 

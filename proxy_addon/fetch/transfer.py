@@ -14,7 +14,7 @@ from typing import Protocol
 
 from ..core.errors import UpstreamFailed
 from ..store.contract import PIECE
-from .pieces import ANY, Landing, Pieces
+from .pieces import ANY, MOVED, Landing, Pieces
 from .upstream import Answer
 
 ATTEMPTS = 5  # in a row without a byte
@@ -43,8 +43,10 @@ class Transfer:
         source: Source,
         write: Callable[[int, Landing], Awaitable[None]],
         wanted: Callable[[], bool],
+        near: Callable[[int], bool],
     ) -> None:
         self._pieces, self._source, self._write, self._wanted = pieces, source, write, wanted
+        self._near = near  # whether a piece may land now: one connection that takes it all has to wait for readers
         self._writes: deque[asyncio.Task[None]] = deque()
 
     async def bring(self, run: range, *, alone: bool) -> None:
@@ -70,7 +72,7 @@ class Transfer:
                 try:
                     if at < pos and not alone:
                         raise RangesIgnored
-                    await self._land(answer, at, pos, end)
+                    await self._land(answer, at, pos, end, alone)
                     pos = end
                 finally:
                     answer.close()
@@ -81,7 +83,7 @@ class Transfer:
                     raise
                 await asyncio.sleep(min(0.1 * 2**idle, 3.0))
 
-    async def _land(self, answer: Answer, at: int, pos: int, end: int) -> None:
+    async def _land(self, answer: Answer, at: int, pos: int, end: int, alone: bool) -> None:
         """Copy a body that begins at `at` into the pieces from `pos` to `end`."""
         while pos < end:
             data = await answer.chunk()
@@ -93,6 +95,8 @@ class Transfer:
             while view:
                 index, offset = divmod(pos, PIECE)
                 count = min(len(view), self._pieces.manifest.piece_size(index) - offset)
+                while alone and not offset and self._wanted() and not self._near(index):
+                    await self._pieces.progress(MOVED)
                 if not offset and not self._wanted():
                     return
                 landing = self._pieces.room(index)

@@ -53,6 +53,11 @@ class Answer:
         self.pause = 0.0  #: seconds that the hub asks us to wait
         self.request_time, self.response_time = request_time, upstream.clock()
 
+    def speak_as(self, base: str, origin: str) -> None:
+        """A mirror's links to itself are links to the host that it stands for."""
+        if base != origin and (link := self.headers.get("link")):
+            self.headers = self.headers.replace(("Link", link.replace(f"<{base}/", f"<{origin}/")))
+
     @property
     def location(self) -> str | None:
         """The redirect's target, absolute."""
@@ -122,7 +127,14 @@ class _Inflater:
         self._inflater = zlib.decompressobj(47)
 
     def undo(self, data: bytes, room: int) -> bytes:
-        return self._inflater.decompress(self._inflater.unconsumed_tail + data, room)
+        out = b""
+        data = self._inflater.unconsumed_tail + data
+        while data and len(out) < room:
+            if self._inflater.eof:  # another member follows (RFC 1952 §2.2)
+                self._inflater = zlib.decompressobj(47)
+            out += self._inflater.decompress(data, room - len(out))
+            data = self._inflater.unused_data
+        return out
 
     @property
     def ended(self) -> bool:

@@ -19,6 +19,7 @@ class _Hub(Protocol):
 
 
 _HUBS: tuple[_Hub, ...] = (huggingface,)
+_PORTS = frozenset({80, 443})  # on any other a hub's name is not the hub
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -38,7 +39,7 @@ class Classifier:
     def hub_of(self, host: str, port: int) -> str | None:
         """`huggingface`, `modelscope`, `other`, or None for a host that is none of ours."""
         for hub in self._hubs:
-            if hub.is_ours(host):
+            if port in _PORTS and hub.is_ours(host):
                 return hub.HUB
         return "other" if any(other.matches(host, port) for other in self._others) else None
 
@@ -57,7 +58,7 @@ class Classifier:
         self, method: str, scheme: str, host: str, port: int, path: str, query: str, body_digest: str
     ) -> Resource:
         for hub in self._hubs:
-            if hub.is_ours(host):
+            if port in _PORTS and hub.is_ours(host):
                 if method not in _METHODS:
                     return Malformed(f"method {method[:20]!r} is not served here", hub.HUB)
                 try:

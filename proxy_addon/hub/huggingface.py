@@ -39,6 +39,7 @@ _TYPES = ("models", "datasets", "spaces", "kernels", "buckets")
 _HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 _API_TAILS = ("revision", "tree", "paths-info", "refs", "commits", "commit", "compare", "xet-read-token", "auth-check")
 _SECRET_TAILS = frozenset({"xet-read-token", "auth-check"})
+_WITH_ASSETS = (("rows",), ("first-rows",), ("search",), ("filter",))  # their bodies hold signed links
 _GIT = frozenset({"git-upload-pack", "git-receive-pack"})
 _READS = frozenset({"GET", "HEAD"})
 
@@ -61,6 +62,8 @@ def classify(method: str, host: str, path: str, query: str, body_digest: str = "
         return Secret(HUB, Kind.XORB)
     if (digest := _link(host, parts)) is not None:
         return Blob(HUB, digest)
+    if host == "datasets-server.huggingface.co" and parts[:1] in _WITH_ASSETS:
+        return Secret(HUB)
     if host == "datasets-server.huggingface.co":
         return Document(HUB, f"api:{HUB}:{host}{path}?{normal_query(query)}", _viewer_repo(query), "viewer")
     return Plain(HUB, url_key(f"https://{host}{path}{'?' + query if query else ''}"), strict=True)
@@ -102,13 +105,15 @@ def _file(method: str, host: str, query: str, repo: Repo, verb: str, tail: tuple
     if method not in _READS:
         return Passed(HUB, Kind.UPLOAD, repo)
     if repo.type == "buckets":  # no revision in the URL, and everything may change
-        return Plain(HUB, f"plain:{host}/{repo.key}/{joined(tail)}", strict=True)
+        return Plain(HUB, url_key(f"https://{host}/{repo.key}/{verb}/{joined(tail)}?{query}"), strict=True)
     rev = plain(tail[0], slashes=True)
     if len(tail) == 1:
         return Plain(HUB, url_key(f"{host}/{repo.key}@{rev}?{query}"), strict=True)
     name = joined(tail[1:], slashes=True)
     if verb == "raw":
-        return Document(HUB, f"raw:{repo.key}@{rev}/{name}", repo, "raw", pinned=COMMIT.match(rev) is not None)
+        return Document(
+            HUB, f"raw:{repo.key}@{quoted_rev(rev)}/{name}", repo, "raw", pinned=COMMIT.match(rev) is not None
+        )
     return File(repo, rev, name)
 
 

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .paths import quoted_rev
+
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 
 
@@ -61,12 +63,12 @@ class File:
 
     @property
     def key(self) -> str:
-        return f"file:{self.repo.key}@{self.rev}/{self.path}"
+        return f"file:{self.repo.key}@{quoted_rev(self.rev)}/{self.path}"
 
     @property
     def ref_key(self) -> str:
         """Where the commit that `rev` names is kept; one for all files of the repo."""
-        return f"ref:{self.repo.key}@{self.rev}"
+        return f"ref:{self.repo.key}@{quoted_rev(self.rev)}"
 
     def at(self, commit: str) -> File:
         return File(self.repo, commit, self.path)

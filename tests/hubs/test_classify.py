@@ -45,7 +45,7 @@ FILES = [
     (f"{H}/org/name/resolve/main/config.json", "models/org/name@main/config.json"),
     (f"{H}/gpt2/resolve/main/config.json", "models/gpt2@main/config.json"),
     (f"{H}/org/name/resolve/{SHA}/a/b/c.bin?download=true", f"models/org/name@{SHA}/a/b/c.bin"),
-    (f"{H}/org/name/resolve/refs%2Fpr%2F1/x", "models/org/name@refs/pr/1/x"),
+    (f"{H}/org/name/resolve/refs%2Fpr%2F1/x", "models/org/name@refs%2Fpr%2F1/x"),
     (f"{H}/org/name/resolve/main/a%20b/%C3%A9", "models/org/name@main/a b/\u00e9"),
     (f"{H}/datasets/org/name/resolve/v1/x", "datasets/org/name@v1/x"),
     (f"{H}/datasets/squad/resolve/main/x", "datasets/squad@main/x"),
