@@ -16,7 +16,7 @@ from pathlib import Path
 from ..core.errors import ConfigError
 from .blobs import DiskBlobs, Pins
 from .contract import View
-from .glance import DiskView, MemoryView, Nothing
+from .glance import Glances, MemoryView
 from .index import Index
 from .lanes import Lanes
 from .layout import prepare
@@ -24,7 +24,6 @@ from .memory import Memory
 from .pieces import Pieces
 from .responses import DiskResponses
 from .room import Room
-from .rows import BrokenRows
 from .seen import Seen
 from .sweep import GRACE, UNFINISHED, sweep
 
@@ -50,6 +49,7 @@ class DiskStore:
         self.responses = DiskResponses(self._index, self._room, self._lanes, self._memory, self._seen)
         self.blobs = DiskBlobs(self._index, self._pieces, self._room, self._lanes, self._memory, self._seen, self._pins)
         self._view = MemoryView(self.responses, self.blobs)
+        self._glances = Glances(self._index, self._lanes, self.responses, self.blobs)
 
     async def open(self) -> None:
         """Raises ConfigError when the directory is not usable, and then has not touched it."""
@@ -66,23 +66,7 @@ class DiskStore:
         return self._view
 
     async def glance[T](self, look: Callable[[View], T]) -> T:
-        view = DiskView(self._index)
-        mark = self.responses.mark()
-        result = await self._lanes.read(self._looked, look, view)
-        self.responses.remember(mark, view.rows)
-        for blob, data in view.bytes.items():
-            self.blobs.remember(blob, data)
-        return result
-
-    @staticmethod
-    def _looked[T](look: Callable[[View], T], view: DiskView) -> T:
-        try:
-            return look(view)
-        except BrokenRows:
-            raise
-        except OSError as error:
-            log.error("lookup failed, taken as a miss: %s", error)
-            return look(Nothing())
+        return await self._glances.glance(look)
 
     async def close(self) -> None:
         """Waits for writes under way. Readers are to be closed before."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from proxy_addon.core.errors import IntegrityError
-from proxy_addon.store.contract import PIECE, UNIT, Manifest, PieceMissing, Store
+from proxy_addon.store.contract import PIECE, UNIT, Manifest, PieceMissing, Store, View
 from proxy_addon.store.local import DiskStore
 
 from .model import DictStore
@@ -68,6 +69,18 @@ async def test_a_glance_sees_rows_and_small_sealed_blobs_at_once(store: Store) -
     assert (list(seen[0] or ()), *seen[1:]) == ([response()], None, b"x" * 100, None)
     assert store.memory.small(whole.blob) == b"x" * 100
     assert list(store.memory.responses("k") or ()) == [response()]
+
+
+async def test_many_glances_at_once_each_get_their_own(store: Store) -> None:
+    for n in range(50):
+        await store.responses.put(f"k{n}", [response(str(n))])
+
+    def look(n: int) -> Callable[[View], object]:
+        return lambda view: 1 / (n % 7) if n % 7 == 0 else view.responses(f"k{n}")
+
+    got = await asyncio.gather(*(store.glance(look(n)) for n in range(50)), return_exceptions=True)
+    for n, seen in enumerate(got):
+        assert isinstance(seen, ZeroDivisionError) if n % 7 == 0 else list(seen or ()) == [response(str(n))]
 
 
 @pytest.mark.parametrize("size", SIZES)
