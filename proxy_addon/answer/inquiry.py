@@ -32,6 +32,11 @@ class Refused:
     status: int
     code: str = ""  # X-Error-Code
 
+    @property
+    def closed(self) -> bool:
+        """It is the repo that is refused, not a revision of it."""
+        return self.status in (401, 403) or self.code in ("RepoNotFound", "GatedRepo")
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -68,10 +73,9 @@ class Inquiry:
             told = await self._told(file, answer)
             if base != hf.ORIGIN and (isinstance(told, Refused) or told.stored.status != 200):
                 continue  # only the hub itself can refuse, or say that a repo has moved
-            if isinstance(told, Refused):
-                if told.status in (401, 403) or told.code in ("RepoNotFound", "GatedRepo"):
-                    with self._means.unless_disk_refuses():
-                        await self._means.public.note_refusal(file.repo.key)
+            if isinstance(told, Refused) and told.closed:
+                with self._means.unless_disk_refuses():
+                    await self._means.public.note_refusal(file.repo.key)
             return told
         raise fault or UpstreamFailed("no upstream is configured")
 
