@@ -32,9 +32,7 @@ _COOKIES = frozenset({"set-cookie", "set-cookie2"})
 SECRET = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 #: What describes the bytes on disk, and the key they are under: a 304 or a HEAD brings neither (RFC 9111 §3.2).
-_BOUND = frozenset(
-    {"content-digest", "content-encoding", "content-length", "content-md5", "content-range", "content-type", "vary"}
-)
+_BOUND = frozenset({"content-digest", "content-encoding", "content-length", "content-md5", "content-range", "vary"})
 
 #: Selecting fields in which neither order nor letter case has a meaning.
 _UNORDERED = frozenset({"accept-charset", "accept-encoding", "accept-language"})

@@ -78,13 +78,13 @@ def test_what_a_304_changes() -> None:
     )
     assert fresh is not None
     assert list(fresh.headers) == [
-        ("Content-Type", "text/plain"),
         ("Content-Length", "10"),
         ("Content-Encoding", "br"),
         ("Vary", "Foo"),
         ("Old", "1"),
         ("etag", '"a"'),
         ("Cache-Control", 'max-age=9, no-cache="n"'),
+        ("Content-Type", "text/html"),
         ("two", "3"),
         ("Content-Location", "/b"),
         ("Date", at(0)),
