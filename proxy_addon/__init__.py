@@ -1,1 +1,1 @@
-"""hubgate: a caching forward proxy for model hubs. Start reading at `engine.py`; DESIGN of the floors is in README."""
+"""hubgate: a caching forward proxy for model hubs. Start reading at `engine.py`; the README lists the floors."""

@@ -42,6 +42,9 @@ def run(settings: Settings, announce: Announce) -> int:
 
 
 async def _serve(settings: Settings, announce: Announce) -> int:
+    for rules in settings.rules:
+        if any(rules.glob("*.y*ml")):
+            log.warning("%s: policy rules are not enforced by this version", rules)
     authority = Authority.open(settings.ca.dir, other_hosts(settings))
     roots = tls.upstream_roots(settings.ca.dir, settings.upstream.ca_file)
     parts = await assemble(settings)
@@ -53,12 +56,12 @@ async def _serve(settings: Settings, announce: Announce) -> int:
             confdir=settings.ca.dir,
             tls=tls.Tls(authority, upstream_roots=roots),
         )
-        listener = await _admin(settings, authority, parts)
+        listener = await _admin(settings, authority, parts, proxy)
         try:
             addresses = await proxy.bind()
         except OSError as fault:
             raise _bind_fault(settings, fault) from fault
-        _on_signals(proxy, parts)
+        _on_signals(proxy, parts, settings.drain)
         announce(settings, [Listen(host, port) for host, port in addresses], authority)
         await proxy.run(settings.drain)
     finally:
@@ -68,19 +71,21 @@ async def _serve(settings: Settings, announce: Announce) -> int:
     return 0
 
 
-async def _admin(settings: Settings, authority: Authority, parts: Assembly) -> admin.Listening | None:
+async def _admin(settings: Settings, authority: Authority, parts: Assembly, proxy: Proxy) -> admin.Listening | None:
     at = settings.admin.listen
     if at is None:
         return None
-    application = admin.create_app(lambda: _health(parts), authority, parts.metrics, settings.clients)
+    application = admin.create_app(lambda: _health(parts, proxy), authority, parts.metrics, settings.clients)
     try:
         return await admin.start(application, at.host, at.port)
     except OSError as fault:
         raise ConfigError(settings.fault("admin.listen", explain_bind(fault, at.host, at.port))) from fault
 
 
-def _health(parts: Assembly) -> admin.Health:
+def _health(parts: Assembly, proxy: Proxy) -> admin.Health:
     reasons = []
+    if proxy.addon.draining:
+        reasons.append("draining: no new connections are taken")
     if parts.fills.trouble is not None:
         reasons.append(f"the cache cannot be written: {parts.fills.trouble}")
     if parts.access_log is not None and parts.access_log.lost:
@@ -97,12 +102,19 @@ def _bind_fault(settings: Settings, fault: OSError) -> ConfigError:
     return ConfigError(settings.fault("listen", str(fault)))
 
 
-def _on_signals(proxy: Proxy, parts: Assembly) -> None:
+def _on_signals(proxy: Proxy, parts: Assembly, drain: float) -> None:
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if proxy.addon.draining:
+            log.warning("told to stop again: what is still open is cut")
+        else:
+            log.info("stopping; open downloads have %.0f s to finish, a second signal cuts them", drain)
+        proxy.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, proxy.stop)
-    if parts.access_log is not None:
-        loop.add_signal_handler(signal.SIGHUP, parts.access_log.reopen)
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGHUP, parts.access_log.reopen if parts.access_log is not None else lambda: None)
 
 
 async def build(config: str) -> Served:

@@ -27,6 +27,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 
 from proxy_addon.core.messages import Pass, Reply, Request
+from proxy_addon.core.status import Detail
 from proxy_addon.edge import framing, intake
 from proxy_addon.edge.contract import BODY_LIMIT
 from proxy_addon.edge.h1 import StrictHttp1Server, response
@@ -268,7 +269,7 @@ class GateStream(ReplyStream):
 
 
 def connect_failed(error: str) -> http.Response:
-    reply = framing.refused(Refusal(502, error))
+    reply = framing.refused(Refusal(502, error.removeprefix("Connection killed: "), Detail.UPSTREAM))
     assert isinstance(reply.body, bytes)
     made = response(reply.status, framing.phrase(reply), reply.headers)
     made.data.content = reply.body

@@ -2,8 +2,8 @@
 
 mitmproxy's own `TlsConfig` builds a context for every connection and keeps an unconstrained ten-year CA in its confdir.
 Here one `SSL.Context` per leaf serves all connections (so sessions resume, RFC 8446 §2.2), and no other CA comes to be:
-of `TlsConfig` only the options and the upstream half are used. Under `mitmdump` its addon is there too, and leaves
-alone whatever already has a connection object.
+of `TlsConfig` only the options and the upstream half are used. Under `mitmdump` none of this is there: mitmproxy's own
+TLS and CA serve the clients.
 """
 
 from __future__ import annotations

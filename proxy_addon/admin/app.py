@@ -34,6 +34,7 @@ class Certificates(Protocol):
     @property
     def expires(self) -> datetime: ...
     def public_pem(self) -> bytes: ...
+    def bundle_pem(self) -> bytes: ...
     def fingerprint(self) -> str: ...
 
 
@@ -69,6 +70,10 @@ def create_app(
         name = {"Content-Disposition": 'attachment; filename="hubgate-ca.pem"'}
         return web.Response(body=ca.public_pem(), content_type="application/x-pem-file", headers=name)
 
+    async def bundle_pem(_: web.Request) -> web.Response:
+        name = {"Content-Disposition": 'attachment; filename="hubgate-bundle.pem"'}
+        return web.Response(body=ca.bundle_pem(), content_type="application/x-pem-file", headers=name)
+
     async def exposition(_: web.Request) -> web.Response:
         plain = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=await metrics.text(), headers=plain)
@@ -95,6 +100,7 @@ def create_app(
             web.get("/", home),
             web.get("/healthz", healthz),
             web.get("/ca.pem", ca_pem),
+            web.get("/bundle.pem", bundle_pem),
             web.get("/metrics", exposition),
         ]
     )

@@ -113,6 +113,11 @@ class Authority:
             write_atomically(file, data, 0o644)
         return file
 
+    def bundle_pem(self) -> bytes:
+        """The bundle as it was written last, or one with our CA and the public roots."""
+        file = self.directory / "bundle.pem"
+        return (file if file.exists() else self.combined_bundle()).read_bytes()
+
     def _mint(self, names: tuple[str, ...]) -> Leaf:
         key = certificates.new_key()
         leaf = certificates.leaf(key, self._intermediate, self._key, names, datetime.now(UTC))

@@ -17,7 +17,7 @@ from ..core.errors import ConfigError
 from ..ports import explain_bind, who_listens
 from . import options
 
-_HUBS = {"huggingface": "huggingface.co", "modelscope": "modelscope.cn"}
+_HUBS = {"huggingface": "huggingface.co"}
 _TIMEOUT = 5.0
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,6 +27,7 @@ def env(
     proxy_url: Annotated[
         str | None, typer.Option("--proxy-url", help="The proxy as clients reach it, e.g. http://cache.lan:8080.")
     ] = None,
+    ca_dir: Annotated[Path | None, typer.Option("--ca-dir", help="In place of `ca.dir`.")] = None,
     bundle: Annotated[
         str | None, typer.Option("--bundle", help="Where the CA bundle lies on the client, if not on this machine.")
     ] = None,
@@ -33,7 +36,9 @@ def env(
 
     In a shell: eval "$(hubgate env)"
     """
-    settings = options.settings(config, listen)
+    settings = options.settings(config, listen, ca__dir=ca_dir.absolute() if ca_dir else None)
+    if proxy_url is not None and not re.match(r"https?://[^/\s]+/?$", proxy_url):
+        raise ConfigError(f"--proxy-url: {proxy_url!r} is not a proxy's URL; write http://cache.lan:8080")
     proxy = proxy_url.rstrip("/") if proxy_url else url_of(settings, settings.listen[0])
     file = options.bundle(settings, options.authority(settings))
     try:

@@ -1,6 +1,6 @@
 """What clients must be told: the proxy's address, and a CA bundle under each name that some client reads.
 
-Which client reads which variable was tried out with each: curl and wget take only the lower-case proxy names, requests
+Which client reads which variable was tried out with each: wget and aria2 take only the lower-case proxy names, requests
 only REQUESTS_CA_BUNDLE, httpx, aiohttp, Go and hf_xet only SSL_CERT_FILE, git and git-lfs GIT_SSL_CAINFO, Node
 NODE_EXTRA_CA_CERTS. Most of them *replace* their roots by the file, hence a bundle that has the public roots too.
 wget and aria2 read no variable for the CA at all.
@@ -48,10 +48,17 @@ def render(format: Format, proxy: str, bundle: str) -> str:
 
 def _shell(values: Mapping[str, str], bundle: str) -> list[str]:
     return [
-        *(f"export {name}={shlex.quote(value)}" for name, value in values.items()),
+        *(f"export {name}={_kept(name, value)}" for name, value in values.items()),
         "# wget and aria2 read no variable for the CA; add this to their command line:",
         f"#   --ca-certificate={shlex.quote(bundle)}",
     ]
+
+
+def _kept(name: str, value: str) -> str:
+    """A shell word. What the user does not proxy today (his intranet) he does not proxy tomorrow."""
+    if name.lower() != "no_proxy":
+        return shlex.quote(value)
+    return f"{value}${{{name}:+,${name}}}"
 
 
 def _github(values: Mapping[str, str], _: str) -> list[str]:

@@ -11,11 +11,11 @@ from typing import Annotated
 import typer
 
 from ..core.errors import ConfigError
-from . import ca, doctor, env, serve
+from . import ca, cache, doctor, env, prefetch, serve
 
 app = typer.Typer(
     name="hubgate",
-    help="A caching forward proxy for Hugging Face and ModelScope.",
+    help="A caching forward proxy for Hugging Face.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -23,7 +23,9 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("env")(env.env)
 app.command("doctor")(doctor.doctor)
+app.command("prefetch")(prefetch.prefetch)
 app.add_typer(ca.app, name="ca")
+app.add_typer(cache.app, name="cache")
 
 
 @app.callback(invoke_without_command=True)
@@ -37,7 +39,7 @@ def _root(show: Annotated[bool, typer.Option("--version", help="Print the versio
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Never returns; exits 0, 1 (a check failed), 2 (bad configuration or use), 130 (interrupted)."""
+    """Never returns; exits 0, 1 (something is not as wanted), 2 (bad configuration or use), 130 (interrupted)."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

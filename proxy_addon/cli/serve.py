@@ -40,5 +40,7 @@ def announce(settings: Settings, listening: Sequence[Listen], authority: Authori
     """Tell people, once the ports are open, how to use this proxy. Goes to standard error: the log may be on stdout."""
     bundle = options.bundle(settings, authority)
     typer.echo(f"hubgate listens on {', '.join(map(str, listening))}", err=True)
+    if settings.admin.listen is not None:
+        typer.echo(f"status page and metrics: http://{settings.admin.listen}/", err=True)
     typer.echo(f"CA, SHA-256: {authority.fingerprint()}", err=True)
     typer.echo(render(Format.SHELL, url_of(settings, listening[0]), str(bundle)), err=True)

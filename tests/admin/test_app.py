@@ -44,6 +44,12 @@ async def test_the_certificate_and_never_the_key(get, authority):
     assert reply.content_type == "application/x-pem-file"
 
 
+async def test_the_bundle_has_public_roots_and_our_ca(get, authority):
+    reply, text = await get("/bundle.pem")
+    assert reply.status == 200 and authority.public_pem().decode() in text
+    assert text.count("BEGIN CERTIFICATE") > 50 and "PRIVATE" not in text
+
+
 async def test_metrics(get):
     reply, text = await get("/metrics")
     assert reply.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"

@@ -24,6 +24,13 @@ def test_a_shell_reads_back_what_was_meant():
     assert {name: read.get(name) for name in NAMES} == variables(PROXY, BUNDLE)
 
 
+def test_a_shell_keeps_what_was_not_proxied_before():
+    command = ["sh", "-c", 'eval "$1"; echo "$NO_PROXY"', "sh", render(Format.SHELL, PROXY, BUNDLE)]
+    env = {"PATH": "/usr/bin:/bin", "NO_PROXY": ".corp.example"}
+    done = subprocess.run(command, capture_output=True, check=True, env=env, text=True)
+    assert done.stdout.strip() == "localhost,127.0.0.1,::1,.corp.example"
+
+
 def test_github_reads_name_equals_value():
     read = dict(line.split("=", 1) for line in render(Format.GITHUB, PROXY, BUNDLE).splitlines())
     assert read == variables(PROXY, BUNDLE)

@@ -136,7 +136,7 @@ def test_doctor_says_what_is_wrong(config, tmp_path, monkeypatch, capsys):
         config.write_text(text + f"upstream: {{connect_to: {{'*:*': '127.0.0.1:{closed.getsockname()[1]}'}}}}\n")
         assert run(["doctor", "--config", str(config)]) == 1
     failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
-    for word in ("cache.dir", "in use", "HTTPS_PROXY", "does not trust", "huggingface.co at", "modelscope.cn at"):
+    for word in ("cache.dir", "in use", "HTTPS_PROXY", "does not trust", "huggingface.co at"):
         assert sum(word in line for line in failed) == 1, (word, failed)
 
 

@@ -126,12 +126,16 @@ def test_a_hub_is_no_other_host(written, host):
 
 
 def test_relative_paths_start_at_the_file(written, tmp_path):
-    settings = load(written("cache: {dir: cache}\naccess_log: logs/a.json\nca: {dir: ~/x}\nrules: [r/]"))
+    settings = load(written("cache: {dir: cache}\naccess_log: logs/a.json\nca: {dir: ~/x}\nrules: [r/rules]"))
     assert settings.cache.dir == tmp_path / "cache"
     assert settings.access_log == tmp_path / "logs/a.json"
     assert settings.ca.dir == Path.home() / "x"
-    assert settings.rules == (tmp_path / "r",)
+    assert settings.rules == (tmp_path / "r/rules",)
     assert load(written("access_log: '-'")).access_log == Path("-")
+
+
+def test_rules_that_nothing_would_enforce_are_refused(written):
+    assert "rules: policy rules are not enforced" in faults(written("rules: [policy/]"))[0]
 
 
 def test_the_command_line_wins_and_is_named_in_faults(written):
