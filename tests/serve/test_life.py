@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import signal
 import socket
 import ssl
+import urllib.error
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -53,6 +55,9 @@ def test_a_download_that_is_open_gets_to_its_end(hub: TestHub, start: Callable[.
     first = response.read(HELD // 2)
     proxy.signal()
     closed(proxy.port)
+    with pytest.raises(urllib.error.HTTPError) as draining:
+        proxy.asked_admin("/healthz")
+    assert draining.value.code == 503 and b"draining" in draining.value.read()
     hub.release("drain")
     assert hashlib.sha256(first + response.read()).hexdigest() == source.sha256
     connection.close()
@@ -73,6 +78,13 @@ def test_a_download_that_never_ends_does_not_hold_it(hub: TestHub, start: Callab
         response.read()
     assert proxy.wait() == 0, proxy.told
     hub.release("for ever")
+
+
+def test_a_hangup_without_a_log_does_no_harm(hub: TestHub, start: Callable[..., Hubgate]) -> None:
+    proxy = start(access_log="null")
+    proxy.signal(signal.SIGHUP)
+    assert proxy.asked_admin("/healthz").status == 200
+    assert proxy.stop() == 0, proxy.told
 
 
 def test_killed_in_the_middle_of_a_fill(hub: TestHub, start: Callable[..., Hubgate]) -> None:
