@@ -160,7 +160,8 @@ class Documents:
         if answer.status != 200 and not (repo and absent):
             headers = Headers((k, v) for k, v in answer.headers.fields if k.lower() in _TOLD)
             if repo and answer.status in (401, 403):
-                await means.public.note_refusal(repo)
+                with means.unless_disk_refuses():
+                    await means.public.note_refusal(repo)
             return Told(answer.status, headers.replace(("Content-Length", str(len(data)))), data, answer.reason)
         return await self._keep(doc, answer, data)
 

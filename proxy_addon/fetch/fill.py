@@ -231,7 +231,7 @@ class Fill:
     async def _fetch(self, run: range) -> None:
         try:
             async with self._slots:
-                await Transfer(self.pieces, self._source, self._write, self._wanted, self._near).bring(
+                await Transfer(self.pieces, self._source, self._write, self._wanted, self._early).bring(
                     run, alone=self._alone
                 )
         except RangesIgnored:
@@ -256,18 +256,23 @@ class Fill:
 
     def _trim(self) -> None:
         """Without a disk: forget what is near to no reader, nor to the proof."""
+        spans = [want.span for want in self._wants]
+        near = [(here, min(last, here + NEAR)) for here, last in spans]
+        if self._proving is not None:
+            near.append((self._proof.done, self._proof.done + 2 * NEAR))
         for index in [i for i, landing in self.pieces.landing.items() if landing.full]:
-            if not self._near(index):
+            if not any(here <= index < last for here, last in near):
                 self.pieces.forget(index)
 
-    def _near(self, index: int) -> bool:
-        """Without a disk only so much is held: what a reader, or the proof, comes to next."""
+    def _early(self, index: int) -> bool:
+        """Without a disk: whether the piece would be forgotten before those came to it who are still behind. Whoever
+        waits for a piece that has gone by is not waited for: only another stream brings it."""
         if not self.diskless:
+            return False
+        if self._proving is not None and self._proof.done + 2 * NEAR <= index and self.pieces.here(self._proof.done):
             return True
-        if self._proving is not None and self._proof.done <= index < self._proof.done + 2 * NEAR:
-            return True
-        spans = (want.span for want in self._wants)
-        return any(here <= index < min(last, here + NEAR) for here, last in spans)
+        behind = [here for here, last in (want.span for want in self._wants) if here <= index < last]
+        return bool(behind) and max(behind) + NEAR <= index and any(map(self.pieces.here, behind))
 
     async def _discard(self) -> None:
         """What came cannot be trusted. Until that is done newcomers join this fill, and end with it."""

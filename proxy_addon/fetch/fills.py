@@ -79,7 +79,7 @@ class Fills:
         return fill, source
 
     def _close(self, fill: Fill) -> None:
-        if isinstance(fill.error, IntegrityError):
+        if isinstance(fill.error, IntegrityError) and not fill.refills:  # of a proven blob nothing wrong went out
             self._disproven[fill.manifest.blob] = True
         elif fill.manifest.sealed:
             self._disproven.pop(fill.manifest.blob, None)

@@ -56,6 +56,9 @@ class Pieces:
         finally:
             waiting.discard(future)
 
+    def here(self, index: int) -> bool:
+        return index in self.present or index in self.landing
+
     def landed(self, index: int, landing: Landing, now: float) -> None:
         """Tell readers of new bytes, but not of every few: each wakes all of them, and each sends what it sees."""
         filled, when = landing.told

@@ -43,10 +43,10 @@ class Transfer:
         source: Source,
         write: Callable[[int, Landing], Awaitable[None]],
         wanted: Callable[[], bool],
-        near: Callable[[int], bool],
+        early: Callable[[int], bool],
     ) -> None:
         self._pieces, self._source, self._write, self._wanted = pieces, source, write, wanted
-        self._near = near  # whether a piece may land now: one connection that takes it all has to wait for readers
+        self._early = early  # whether a connection that takes it all has to wait for readers before the piece lands
         self._writes: deque[asyncio.Task[None]] = deque()
 
     async def bring(self, run: range, *, alone: bool) -> None:
@@ -95,7 +95,7 @@ class Transfer:
             while view:
                 index, offset = divmod(pos, PIECE)
                 count = min(len(view), self._pieces.manifest.piece_size(index) - offset)
-                while alone and not offset and self._wanted() and not self._near(index):
+                while alone and not offset and self._wanted() and self._early(index):
                     await self._pieces.progress(MOVED)
                 if not offset and not self._wanted():
                     return

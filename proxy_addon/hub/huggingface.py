@@ -105,10 +105,10 @@ def _file(method: str, host: str, query: str, repo: Repo, verb: str, tail: tuple
     if method not in _READS:
         return Passed(HUB, Kind.UPLOAD, repo)
     if repo.type == "buckets":  # no revision in the URL, and everything may change
-        return Plain(HUB, url_key(f"https://{host}/{repo.key}/{verb}/{joined(tail)}?{query}"), strict=True)
+        return Plain(HUB, url_key(f"https://{host}/{repo.key}/{verb}/{quoted(joined(tail))}?{query}"), strict=True)
     rev = plain(tail[0], slashes=True)
     if len(tail) == 1:
-        return Plain(HUB, url_key(f"{host}/{repo.key}@{rev}?{query}"), strict=True)
+        return Plain(HUB, url_key(f"{host}/{repo.key}/{verb}@{quoted_rev(rev)}?{query}"), strict=True)
     name = joined(tail[1:], slashes=True)
     if verb == "raw":
         return Document(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from proxy_addon.access.public import PROOF_LASTS, PublicRepos, has_credentials, principal
-from proxy_addon.core.messages import Headers, Request
+from collections.abc import Sequence
+
+from proxy_addon.access.public import PROOF_LASTS, PublicRepos, has_credentials, listing, principal
+from proxy_addon.core.messages import Headers, Request, StoredResponse
+from proxy_addon.hub.resources import Repo
 from tests.contracts.model import DictResponses, DictView
 
 
@@ -64,6 +67,30 @@ async def test_a_young_proof_is_not_written_again() -> None:
     clock.now += 2
     await repos.note_success("r")
     assert rows.rows["public:r"][0].response_time == clock.now
+
+
+async def test_a_disk_that_refuses_rows_takes_no_proof_away() -> None:
+    class Refusing(DictResponses):
+        async def put(self, key: str, variants: Sequence[StoredResponse]) -> None:
+            raise OSError("no space left")
+
+    clock = Hands()
+    repos = PublicRepos(Refusing(), clock, clock)
+    await repos.note_refusal("other")
+    await repos.note_success("r")
+    assert await repos.proven("r") and not await repos.proven("other")
+    await repos.note_refusal("r")
+    assert not await repos.proven("r")
+
+
+async def test_a_repo_that_was_changed_is_proven_no_more_nor_is_its_listing() -> None:
+    clock = Hands()
+    repos, repo = PublicRepos(DictResponses(), clock, clock), Repo("huggingface", "models", "org/name")
+    for key in (repo.key, listing(repo)):
+        await repos.note_success(key)
+    await repos.forget(repo.key)
+    assert not await repos.proven(repo.key) and not await repos.proven(listing(repo))
+    assert not repos.refused(repo.key)
 
 
 def test_credentials_and_the_name_of_who_holds_them() -> None:

@@ -120,6 +120,15 @@ async def test_paths_info_is_kept_by_its_body(hub: TestHub, start: Starter) -> N
     assert [q.body for q in hub.requests()] == [body.decode() for body in bodies]
 
 
+async def test_a_body_is_read_as_its_type_says(hub: TestHub, start: Starter) -> None:
+    r, url, body = await start(), f"{INFO}/paths-info/main", b'{"paths":["config.json"]}'
+    for kind, paths in (("application/x-www-form-urlencoded", []), ("application/json", ["config.json"])) * 2:
+        got = await r.get(url, {"Content-Type": kind}, "POST", body)
+        assert [entry["path"] for entry in json.loads(got.body)] == paths
+    assert len(hub.requests()) == 2
+    assert (await r.get(url, {"Content-Type": "application/json"}, "GET", body)).status == 405
+
+
 @pytest.mark.parametrize("status", [500, 503, 429])
 async def test_a_hub_in_trouble_is_stood_in_for(hub: TestHub, start: Starter, clock: Clock, status: int) -> None:
     r = await start()
@@ -188,6 +197,34 @@ async def test_a_gated_repos_listing_is_public_and_its_files_are_not(hub: TestHu
     assert (await r.get(f"{H}/acme/gated/resolve/main/config.json")).status == 401
     assert (await r.get(f"{H}/acme/gated/raw/main/config.json")).status == 401
     assert (await r.get(f"{H}/api/models/acme/gated")).status == 200
+
+
+async def test_raw_text_is_shown_on_the_proof_of_the_files_alone(hub: TestHub, start: Starter, clock: Clock) -> None:
+    r, repo = await start(), hub.repo("acme/tiny")
+    raw, other = (f"{H}/acme/tiny/raw/{repo.head}/{path}" for path in ("config.json", "README.md"))
+    assert (await r.get(raw)).status == 200
+    repo.gated = "auto"
+    assert (await r.get(other)).status == 401
+    assert (await r.get(f"{INFO}/tree/main")).status == 200
+    assert (await r.get(raw)).status == 401
+    hub.stop()
+    clock.leap(301)
+    assert (await r.get(raw)).status == 504
+
+
+async def test_no_repos_name_is_the_name_of_a_listings_proof(hub: TestHub, start: Starter) -> None:
+    r, url = await start(), f"{INFO}/tree/main"
+    cold = await r.get(url)
+    for name in ("acme/tiny%23listing", "listing:huggingface/models/acme/tiny"):
+        for path in (f"/{name}/resolve/main/x", f"/{name}/raw/main/x", f"/api/models/{name}"):
+            assert (await r.get(H + path)).status in (401, 404)
+    hub.stop()
+    assert (await r.get(url)).body == cold.body
+
+
+async def test_a_renamed_repos_answer_says_where_it_is_now(hub: TestHub, start: Starter) -> None:
+    got = await (await start()).get(f"{H}/api/models/acme/old-name")
+    assert (got.status, got.header("Location")) == (307, "/api/models/acme/tiny")
 
 
 @pytest.mark.parametrize("path", ["/api/whoami-v2", "/api/models/acme/tiny/xet-read-token/main"])

@@ -296,6 +296,23 @@ async def test_a_mirror_is_tried_first(hub: TestHub, start: Starter, mirror: str
     assert not hub.requests(host="huggingface.co")
 
 
+async def test_a_mirrors_links_lead_to_the_hub(hub: TestHub, start: Starter, mirror: str) -> None:
+    r, url = await start(hubs__huggingface={"mirrors": (mirror,)}), f"{H}/api/models/acme/tiny/tree/main"
+    for _ in range(2):
+        assert (await r.get(url)).header("Link") == f'<{url}?cursor=3>; rel="next"'
+    assert {q.host for q in hub.requests()} == {"mirror.example"}
+
+
+@pytest.mark.parametrize("path", ["config.json", "old.bin", "absent"])
+async def test_a_mirror_that_only_points_at_the_hub_is_passed_over(
+    hub: TestHub, start: Starter, mirror: str, path: str
+) -> None:
+    r, url = await start(hubs__huggingface={"mirrors": (mirror,)}), f"/acme/tiny/resolve/main/{path}"
+    hub.knob(host="mirror.example", redirect=f"{H}{url}")
+    got = await r.get(H + url)
+    assert (got.status, got.header("Location")) == (404 if path == "absent" else 200, None)
+
+
 @pytest.mark.parametrize("status", [404, 403, 500, 429])
 async def test_what_a_mirror_will_not_give_the_hub_gives(
     hub: TestHub, start: Starter, mirror: str, status: int

@@ -77,6 +77,18 @@ async def test_every_way_to_name_a_revision(hub: TestHub, start: Starter, rev: s
     assert hub.requests() == []
 
 
+async def test_a_tag_and_a_branch_that_spell_alike_are_two_things(hub: TestHub, start: Starter) -> None:
+    r, repo = await start(), hub.repo("acme/tiny")
+    repo.tag("a", repo.commit({"b/c.txt": "of the tag"}))
+    repo.branch("a/b")
+    repo.commit({"c.txt": "of the branch"}, branch="a/b")
+    for verb in ("resolve", "raw"):
+        urls = [f"{H}/acme/tiny/{verb}/{at}" for at in ("a/b/c.txt", "a%2Fb/c.txt")]
+        for _ in range(2):
+            got = await asyncio.gather(*map(r.get, urls))
+            assert [g.body for g in got] == [b"of the tag", b"of the branch"]
+
+
 async def test_a_commit_that_is_here_is_never_asked_about_again(hub: TestHub, start: Starter, clock: Clock) -> None:
     r, sha = await start(), hub.repo("acme/tiny").head
     await r.get(f"{TINY}/{sha}/config.json")
@@ -389,6 +401,17 @@ async def test_a_proof_that_lapsed_is_renewed_by_one_head(hub: TestHub, start: S
     assert asked(hub) == [("HEAD", "huggingface.co")]
 
 
+async def test_who_wants_nothing_kept_leaves_nothing_behind(hub: TestHub, start: Starter) -> None:
+    r, private = await start(), {"Cache-Control": "no-store"}
+    urls = [f"{TINY}/main/config.json", f"{H}/api/models/acme/tiny", f"{H}/acme/tiny/raw/main/README.md"]
+    for url in urls:
+        assert (await r.get(url, private)).status in (200, 307)
+        assert (await r.head(url, private)).status in (200, 307)
+    await r.idle()
+    assert not [blob async for blob in r.kept()]
+    assert (await r.parts.store.stats())["responses"] == 0
+
+
 # -- Xet ------------------------------------------------------------------------------------------------------------
 
 
@@ -410,6 +433,15 @@ async def test_auto_leaves_xet_to_files_that_clients_refuse_without_it(hub: Test
     hub.knob(host="huggingface.co", path="*/model.safetensors", headers={"X-Linked-Size": str(50_000_000_001)})
     got = await r.head(f"{TINY}/main/model.safetensors")
     assert got.header("Content-Length") == "50000000001" and "X-Xet-Hash" in got.reply.headers
+
+
+async def test_auto_leaves_xet_to_large_files_of_gated_repos_too(hub: TestHub, start: Starter) -> None:
+    r, url = await start(), f"{H}/acme/gated/resolve/main/model.safetensors"
+    for size, shown in ((1_000, False), (50_000_000_001, True)):
+        knob = hub.knob(host="huggingface.co", path="/acme/gated/*", headers={"X-Linked-Size": str(size)})
+        got = await r.head(url, READER)
+        assert (got.status, "X-Xet-Hash" in got.reply.headers, "Link" in got.reply.headers) == (302, shown, shown)
+        hub.unknob(knob)
 
 
 @pytest.mark.parametrize("xet", ["bridge", "native"])
@@ -521,3 +553,12 @@ async def test_one_users_limit_is_not_anothers(hub: TestHub, start: Starter) -> 
     assert (await r.get(url, READER)).status == 429
     assert len(hub.requests()) == 1
     assert (await r.get(url, OTHER)).status == 200
+
+
+async def test_whoever_has_a_token_has_a_limit_of_his_own(hub: TestHub, start: Starter) -> None:
+    r, url = await start(), f"{TINY}/main/config.json"
+    hub.knob(host="huggingface.co", status=429, retry_after=60, times=1)
+    for _ in range(2):
+        assert await followed(r, url, READER) == content(hub, "config.json")
+    assert (await r.get(url)).status == 429
+    assert [q.headers.get("authorization") for q in hub.requests(status=429)] == [None]

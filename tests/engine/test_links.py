@@ -6,7 +6,7 @@ from pathlib import Path
 
 from proxy_addon.store.contract import PIECE
 from tests.conftest import Starter
-from tests.engine.rig import Rig
+from tests.engine.rig import Clock, Rig
 from tests.hub import Repo, Synthetic, TestHub
 
 H = "https://huggingface.co"
@@ -74,3 +74,23 @@ async def test_a_link_to_bytes_that_are_partly_here_is_asked(hub: TestHub, start
     assert (await r.get(bare)).status == 403
     got = await r.get(link)
     assert got.body == body and "fwd=partial" in got.cache
+
+
+async def test_a_link_without_its_signature_is_good_while_its_repo_is_proven(
+    hub: TestHub, start: Starter, clock: Clock
+) -> None:
+    r = await start()
+    link, bare, body = await linked(hub, r)
+    url = f"{H}/acme/big/resolve/main/b.bin"
+    await r.get(url)
+    await r.idle()
+    assert (await r.get(bare)).body == body
+    clock.leap(25 * 3600)
+    assert (await r.get(bare)).status == 403
+    assert (await r.get(url)).status == 200
+    assert (await r.get(bare)).body == body
+    hub.repo("acme/big").private = True
+    clock.leap(25 * 3600)
+    assert (await r.get(url)).status == 401
+    assert (await r.get(bare)).status == 403
+    assert (await r.get(link)).body == body

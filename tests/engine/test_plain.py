@@ -310,6 +310,28 @@ async def test_hop_by_hop_fields_stay_on_their_connection(hub: TestHub, r: Rig) 
     assert "x-yours" not in seen and "proxy-authorization" not in seen and seen["x-kept"] == "1"
 
 
+async def test_an_expectation_is_met_here_and_not_sent_on(hub: TestHub, r: Rig) -> None:
+    hub.script("/x", Scripted(200, {}, "done"))
+    async with asyncio.timeout(5):
+        sent = await r.get(f"{P}/x", {"Expect": "100-continue", "Content-Length": "3"}, "POST", b"abc")
+    assert sent.body == b"done"
+    assert "expect" not in hub.requests()[0].headers and hub.requests()[0].body == "abc"
+
+
+async def test_who_leaves_while_a_body_without_a_length_comes_leaves_no_connection(hub: TestHub, r: Rig) -> None:
+    hub.script("/x", Scripted(200, FRESH, b"x" * 300_000))
+    hub.knob(host="plain.example", chunked=True, hold="rest", hold_at=100_000)
+    connector = r.parts.upstream._session.connector  # type: ignore[union-attr]
+    assert connector is not None
+    gone = [asyncio.create_task(r.get(f"{P}/x")) for _ in range(3)]
+    await asyncio.to_thread(hub.wait, 3)
+    await until(lambda: len(connector._acquired) == 3, "the connections")
+    for task in gone:
+        task.cancel()
+    await asyncio.wait(gone)
+    await until(lambda: not connector._acquired, "the end of the connections", 5)
+
+
 async def test_a_signed_url_leaves_no_trace(hub: TestHub, r: Rig) -> None:
     hub.script("/x", Scripted(200, FRESH, "x"))
     hub.script("/y", Scripted(301, FRESH | {"Location": "https://s3.example/z?X-Amz-Signature=CANARY"}))

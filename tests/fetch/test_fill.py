@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from proxy_addon.core.errors import IntegrityError, UpstreamFailed
 from proxy_addon.core.messages import Buffer
+from proxy_addon.fetch.bodies import BlobBody
 from proxy_addon.fetch.fill import NEAR, TAIL
-from proxy_addon.store.contract import PIECE, Manifest
+from proxy_addon.fetch.pieces import MOVED
+from proxy_addon.store.contract import PIECE, Manifest, PieceMissing
 from tests.contracts.model import DictBlobs
 from tests.engine.rig import until
 from tests.fetch.scripted import Bench, Refusing, Script, content, cut_short, drain, name_of
@@ -166,6 +168,29 @@ async def test_a_piece_that_is_gone_while_a_fill_runs_is_fetched_again() -> None
     assert await drain(body) == data
     await bench.idle()
     assert await bench.blobs.present(name) == set(range(6))
+
+
+async def test_a_piece_that_the_proof_finds_gone_is_fetched_again() -> None:
+    data = DATA[: 4 * PIECE]
+    bench, source, name = Bench(), Script(data), name_of(data)
+    await bench.blobs.create(Manifest(name, len(data)))
+    for index in range(4):
+        await bench.blobs.write_piece(name, index, data[index * PIECE : (index + 1) * PIECE])
+    body = await bench.body(source)
+    del bench.blobs.pieces[name, 2]
+    await until(lambda: name in bench.blobs.manifests and bench.blobs.manifests[name].sealed, "the proof")
+    assert source.asked == [(2 * PIECE, 3 * PIECE)]
+    assert await drain(body) == data
+
+
+async def test_a_fill_that_has_all_keeps_no_buffers_for_a_slow_reader() -> None:
+    data = DATA[: 6 * PIECE]
+    bench, source = Bench(), Script(data)
+    fill, _ = await bench.fills.join(Manifest(name_of(data), len(data)), source)
+    body = await bench.body(source)
+    await until(lambda: fill.manifest.sealed, "the proof")
+    await until(lambda: not fill.pieces._spare and not fill.pieces.landing, "the end of the buffers", 5)
+    assert len(bench.fills) == 1 and await drain(body) == data
 
 
 async def test_a_server_without_ranges_is_asked_for_everything_once() -> None:
@@ -333,6 +358,50 @@ async def test_who_comes_when_the_disk_is_full_makes_a_fill_of_his_own() -> None
     assert await bench.read(second) == data and second.asked
     assert len(await drain(first)) == len(data) - 10
     await bench.idle()
+
+
+@pytest.mark.parametrize("fault", [OSError("no space left"), PieceMissing("blob", 0)])
+async def test_a_seal_that_is_refused_costs_the_cache_only(fault: Exception) -> None:
+    class Unsealing(DictBlobs):
+        async def seal(self, blob: str, *, public: bool) -> None:
+            raise fault
+
+    bench, source = Bench(Unsealing()), Script(DATA)
+    for _ in range(2):
+        assert await bench.read(source) == DATA
+        await bench.idle()
+    manifest = await bench.blobs.manifest(name_of(DATA))
+    assert manifest is not None and not manifest.sealed
+
+
+@pytest.mark.parametrize("blob", ["", "body:" + "0" * 32], ids=["digest", "none"])
+async def test_without_a_disk_one_stream_waits_for_its_reader(blob: str) -> None:
+    data = content(40 * PIECE)
+    bench, source = Bench(Refusing()), Script(data)
+    fill, _ = await bench.fills.join(Manifest(blob or name_of(data), len(data)), source, stream=True)
+    body = BlobBody(bench.blobs, fill.manifest, 0, len(data), fill=fill)
+    first = bytes(await body.read(1000))
+    await until(lambda: MOVED in fill.pieces._waiters or not source.open_answers, "the end of the window")
+    assert len(fill.pieces.landing) <= 2 * NEAR
+    assert first + await drain(body) == data
+    assert source.asked == [(0, len(data))]
+
+
+async def test_without_a_disk_one_stream_goes_past_what_nobody_wants() -> None:
+    bench, source = Bench(Refusing()), Script(DATA, ranges=False)
+    assert await bench.read(source, 9 * PIECE, 10 * PIECE) == DATA[9 * PIECE : 10 * PIECE]
+
+
+async def test_without_a_disk_one_stream_does_not_wait_for_who_has_missed_it() -> None:
+    data = content(40 * PIECE)
+    bench, source = Bench(Refusing()), Script(data)
+    fill, _ = await bench.fills.join(Manifest(name_of(data), len(data)), source, stream=True)
+    late = BlobBody(bench.blobs, fill.manifest, 20 * PIECE, 39 * PIECE, fill=fill)
+    assert bytes(await late.read(1000)) == data[20 * PIECE : 20 * PIECE + 1000]
+    early = BlobBody(bench.blobs, fill.manifest, 0, 39 * PIECE, fill=fill)
+    got = asyncio.create_task(drain(early))
+    late.close()
+    assert await got == data[: 39 * PIECE]
 
 
 async def test_a_store_that_makes_no_blob_costs_the_cache_only() -> None:

@@ -76,6 +76,17 @@ async def test_codings_are_undone(hub: TestHub, upstream: Upstream, coding: str)
     assert await (await upstream.open("GET", f"{P}/x")).whole(5000) == text
 
 
+async def test_all_members_of_a_gzip_body_are_read(hub: TestHub, upstream: Upstream) -> None:
+    members = [gzip.compress(text) for text in (b"one ", b"", b"two ", bytes(3000))]
+    hub.script("/x", Scripted(200, {"Content-Encoding": "gzip"}, b"".join(members)))
+    hub.script("/cut", Scripted(200, {"Content-Encoding": "gzip"}, b"".join(members)[:-20]))
+    assert await (await upstream.open("GET", f"{P}/x")).whole(5000) == b"one two " + bytes(3000)
+    with pytest.raises(UpstreamFailed, match="more than 3007 bytes"):
+        await (await upstream.open("GET", f"{P}/x")).whole(3007)
+    with pytest.raises(UpstreamFailed, match="broken content coding"):
+        await (await upstream.open("GET", f"{P}/cut")).whole(5000)
+
+
 @pytest.mark.parametrize(
     ("coding", "body", "reason"),
     [

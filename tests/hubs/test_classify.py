@@ -116,6 +116,8 @@ SECRETS = [
     f"https://cas-server.xethub.hf.co/v1/reconstructions/{HEX}",
     f"https://transfer.xethub.hf.co/xorbs/default/{HEX}?X-Xet-Signed-Range=bytes%3D0-1&Signature=x",
     f"https://transfer.xethub-eu.hf.co/xorbs/default/{HEX}",
+    *(f"https://datasets-server.huggingface.co/{what}?dataset=org/name" for what in ("rows", "first-rows", "search")),
+    "https://datasets-server.huggingface.co/filter?dataset=org/name&where=x",
 ]
 
 
@@ -188,6 +190,12 @@ def test_other_hosts_and_strangers() -> None:
     assert CLASSIFIER.hub_of("x.hf.co", 443) == HUB and CLASSIFIER.hub_of("x.cdn.example", 443) == "other"
 
 
+def test_on_another_port_a_hubs_name_is_not_the_hub() -> None:
+    assert CLASSIFIER.hub_of("huggingface.co", 8443) is None and CLASSIFIER.hub_of("hf.co", 80) == HUB
+    for path in ("/org/name/resolve/main/x", "/api/models/org/name", "/x"):
+        assert ask(f"https://huggingface.co:8443{path}") == Passed("other", Kind.PLAIN)
+
+
 def test_a_hub_that_is_switched_off_is_a_stranger() -> None:
     off = Classifier(enabled=())
     assert off.hub_of("huggingface.co", 443) is None
@@ -210,6 +218,26 @@ def test_one_key_for_one_question() -> None:
     assert ask(f"{base}?cursor=A") != ask(f"{base}?cursor=a")
     assert ask(f"{base}?x=") != ask(base)
     assert ask(f"{H}/org/name/resolve/main/x") != ask(f"{H}/org/NAME/resolve/main/x")
+
+
+TWO_THINGS = [
+    ("/org/name/resolve/a/b/c", "/org/name/resolve/a%2Fb/c"),
+    ("/org/name/raw/a/b/c", "/org/name/raw/a%2Fb/c"),
+    ("/org/name/raw/main", "/org/name/resolve/main"),
+    ("/org/name/resolve/a?b?c", "/org/name/resolve/a%3Fb?c"),
+    ("/buckets/org/name/resolve/x", "/buckets/org/name/raw/x"),
+    ("/buckets/org/name/resolve/x?a=1", "/buckets/org/name/resolve/x"),
+    ("/buckets/org/name/resolve/x?a?b", "/buckets/org/name/resolve/x%3Fa?b"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), TWO_THINGS)
+def test_two_things_have_two_keys(one: str, other: str) -> None:
+    first, second = ask(H + one), ask(H + other)
+    assert isinstance(first, File | Document | Plain) and isinstance(second, File | Document | Plain)
+    assert first.key != second.key
+    if isinstance(first, File) and isinstance(second, File):
+        assert first.ref_key != second.ref_key
 
 
 MALFORMED = [
