@@ -22,14 +22,16 @@ def shared_hub() -> Iterator[TestHub]:
 @pytest.fixture
 def hub(shared_hub: TestHub) -> Iterator[TestHub]:
     """The standard hub: whatever a test does to it is undone."""
-    repos, renamed = dict(shared_hub.repos), dict(shared_hub.renamed)
+    repos, modelscope = dict(shared_hub.repos), dict(shared_hub.modelscope)
+    renamed = dict(shared_hub.renamed)
     states = [
-        (repo, {k: v.copy() if isinstance(v, dict) else v for k, v in vars(repo).items()}) for repo in repos.values()
+        (repo, {k: v.copy() if isinstance(v, dict) else v for k, v in vars(repo).items()})
+        for repo in (*repos.values(), *modelscope.values())
     ]
     yield shared_hub
     shared_hub.start()
     shared_hub.reset()
-    shared_hub.repos, shared_hub.renamed = repos, renamed
+    shared_hub.repos, shared_hub.modelscope, shared_hub.renamed = repos, modelscope, renamed
     for repo, state in states:
         vars(repo).update(state)
 

@@ -1,6 +1,6 @@
 """Run a script in one of the client environments, with nothing set but what a user would set.
 
-The child sees no variable of ours: only proxy, CA and Hugging Face settings, and a home folder of its own.
+The child sees no variable of ours: only proxy, CA and cache settings, and a home folder of its own.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from typing import Literal
 
 import certifi
 
-type Env = Literal["hub2", "hub1", "hub036"]
+type HubEnv = Literal["hub2", "hub1", "hub036"]
+type ModelScopeEnv = Literal["ms140", "ms129"]
+type Env = HubEnv | ModelScopeEnv
 
 ROOT = Path(__file__).resolve().parents[2]
-ENVS: tuple[Env, ...] = ("hub2", "hub1", "hub036")
+ENVS: tuple[HubEnv, ...] = ("hub2", "hub1", "hub036")
+MODELSCOPE_ENVS: tuple[ModelScopeEnv, ...] = ("ms140", "ms129")
+LIVES_IN: dict[Env, str] = {"ms129": "hub2"}  # needs the large packages that are there
 
 
 def python_of(env: Env) -> Path:
-    return ROOT / ".clients" / env / "bin" / "python"
+    return ROOT / ".clients" / LIVES_IN.get(env, env) / "bin" / "python"
 
 
 def minilm_folder() -> Path:
@@ -41,6 +45,7 @@ def environment(
         "HOME": str(home),
         "TMPDIR": str(home),
         "HF_HOME": str(home / "hf"),
+        "MODELSCOPE_CACHE": str(home / "ms"),
         **proxy,
         **dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"), str(ca_bundle)),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",

@@ -1,4 +1,4 @@
-"""The test hub: Hugging Face on loopback, over TLS, with a log of what was asked and knobs for what may go wrong.
+"""The test hub: Hugging Face and ModelScope on loopback, with a log of what was asked and knobs for what may go wrong.
 
     with TestHub(standard_repos()) as hub:
         hub.knob(host="*.cdn.hf.co", bandwidth=25e6)
@@ -16,7 +16,7 @@ from .plain import Scripted
 from .repo import File, Repo
 from .server import TestHub
 from .splice import Splice
-from .standard import minilm, standard_hub, standard_repos
+from .standard import minilm, modelscope_repos, standard_hub, standard_repos
 
 __all__ = [
     "File",
@@ -31,6 +31,7 @@ __all__ = [
     "Synthetic",
     "TestHub",
     "minilm",
+    "modelscope_repos",
     "standard_hub",
     "standard_repos",
 ]

@@ -30,6 +30,10 @@ def bridge_url(repo: Repo, file: File, ttl: int) -> str:
     return sign(f"https://{BRIDGE_HOST}/xet-bridge-us/{repo.object_id}/{file.xet}", ttl, extra)
 
 
+def large_url(repo: Repo, file: File, ttl: int) -> str:
+    return (bridge_url if file.xet else lfs_url)(repo, file, ttl)
+
+
 async def lfs(hub: TestHub, ex: Exchange) -> Answer | None:
     parts = ex.segments()
     if no := refused(ex):

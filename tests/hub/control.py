@@ -102,8 +102,8 @@ class RemoteHub:
     def reset(self) -> None:
         self._call("reset")
 
-    def digest(self, id: str, path: str, type: str = "models") -> str:
-        found: str = self._call("digest", id, path, type)
+    def digest(self, id: str, path: str, type: str = "models", hub: str = "huggingface") -> str:
+        found: str = self._call("digest", id, path, type, hub)
         return found
 
     def add_synthetic(self, id: str, path: str, size: int, **more: Any) -> str:

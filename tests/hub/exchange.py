@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,7 +59,11 @@ class Exchange:
 
     @property
     def token(self) -> str | None:
+        """A Bearer token, or the password of Basic, which is how git sends one."""
         scheme, _, token = self.header("authorization").partition(" ")
+        if scheme.lower() == "basic":
+            with contextlib.suppress(ValueError):
+                return base64.b64decode(token).decode().partition(":")[2] or None
         return token.strip() if scheme.lower() == "bearer" and token.strip() else None
 
     def form(self) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from .repo import PLURAL, Repo
 if TYPE_CHECKING:
     from .server import TestHub
 
-TYPES = frozenset(PLURAL.values())
+TYPES = frozenset(PLURAL.values()) - {"studios"}
 AUTHENTICATE = ("WWW-Authenticate", 'Bearer realm="Authentication required", charset="UTF-8"')
 DISABLED = "Access to this resource is disabled."
 BAD_TOKEN = "Invalid credentials in Authorization header"

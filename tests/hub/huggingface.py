@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from . import hf_api, hf_files
+from . import cdn, git_http, hf_api, hf_files
 from .exchange import Answer, Exchange, Fields, as_json, error, text
-from .hf_access import AUTHENTICATE, BAD_TOKEN, TYPES, find
+from .hf_access import AUTHENTICATE, BAD_TOKEN, TYPES, files_denied, find
 from .repo import Repo
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ WELL_KNOWN = {
     "cdnDomains": ["us.aws.cdn.hf.co", "us.gcp.cdn.hf.co"],
 }
 FILE_ROUTES = {"resolve": hf_files.resolve, "raw": hf_files.raw}
+GIT = git_http.Forge(TYPES, find, files_denied, cdn.large_url)
 _asked = itertools.count(1)
 
 
 async def answer(hub: TestHub, ex: Exchange) -> Answer | None:
-    found = _route(hub, ex)
+    found = await git_http.answer(hub, ex, GIT) or _route(hub, ex)
     if found is not None:
         found.headers = [*_everywhere(), *found.headers]
     return found

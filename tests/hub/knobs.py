@@ -38,10 +38,12 @@ class Effect:
     etag: str | None = None  #: this ETag, and no other validator
     gzip_small: bool = False  #: gzip small text when the client accepts it
     page_size: int | None = None  #: entries on a page of a listing
+    listing_cap: int = 3000  #: ModelScope: entries of a listing that has no pages; the rest is silently left out
     url_ttl: int = 3600  #: seconds that a signed URL is good for; negative: already expired
     token_ttl: int = 3600  #: seconds that a Xet token is good for
     strip_xet_headers: bool = False  #: /resolve says nothing of Xet
     strip_xet_tree: bool = False  #: nor do listings
+    push: bool = False  #: git and git-lfs may write, with a token of the hub
     cas_v2: bool = True  #: False: 404, so that clients fall back to v1
     xorb_200: bool = False  #: the whole range with 200
 

@@ -10,17 +10,26 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from . import gitids
 from .content import Source, source_of
 from .xorbs import Xorb, xorbs_of
 
 type Storage = Literal["git", "lfs", "xet"]
+type Hub = Literal["huggingface", "modelscope"]
 type Content = bytes | str | Path | Source
 
 EPOCH = 1_759_276_800  # 2025-10-01, the date of the first commit of every repo
-PLURAL = {"model": "models", "dataset": "datasets", "space": "spaces", "kernel": "kernels", "bucket": "buckets"}
+PLURAL = {
+    "model": "models",
+    "dataset": "datasets",
+    "space": "spaces",
+    "kernel": "kernels",
+    "bucket": "buckets",
+    "studio": "studios",  # of ModelScope only
+}
+TRUNK: dict[Hub, str] = {"huggingface": "main", "modelscope": "master"}
 GIT_LIMIT = 512 * 1024
 
 
@@ -56,9 +65,9 @@ class Commit:
     parent: str | None = None
 
 
-def make_file(path: str, content: Content, storage: Storage | None) -> File:
+def make_file(path: str, content: Content, storage: Storage | None, large: Storage = "xet") -> File:
     source = source_of(content)
-    kind = storage or ("git" if source.size <= GIT_LIMIT else "xet")
+    kind = storage or ("git" if source.size <= GIT_LIMIT else large)
     if kind == "git":
         return File(path, source, kind, gitids.blob_id(bytes(source.read(0, source.size))))
     sha256 = source.sha256
@@ -77,10 +86,13 @@ class Repo:
     disabled: bool = False
     readers: Iterable[str] = ()  #: tokens that may read a gated or private repo
     info: Mapping[str, object] = field(default_factory=dict)  #: more keys of the API's answer
+    hub: Hub = "huggingface"
+    sites: Iterable[str] = ("cn",)  #: of a repo on ModelScope: "cn", "ai"
     issues: list[dict[str, str]] = field(default_factory=list)  #: `filesWithIssues` of the security scan
 
     def __post_init__(self) -> None:
-        seed = hashlib.sha256(f"{self.type}:{self.id}".encode()).hexdigest()
+        where = "" if self.hub == "huggingface" else f"{self.hub}:"
+        seed = hashlib.sha256(f"{where}{self.type}:{self.id}".encode()).hexdigest()
         self.object_id = seed[:24]  #: stays the same when the repo is renamed
         self.lfs_prefix = f"{seed[:2]}/{seed[2:4]}/{hashlib.sha256(seed.encode()).hexdigest()}"
         self.admitted = frozenset(self.readers)
@@ -94,19 +106,20 @@ class Repo:
         self,
         files: Mapping[str, Content | None],
         *,
-        branch: str = "main",
+        branch: str | None = None,
         title: str = "update",
         storage: Mapping[str, Storage] | None = None,
     ) -> str:
-        """Put `files` on top of a branch (None deletes a path), and return the new commit."""
+        """Put `files` on top of a branch (None: the trunk; a path's None deletes it), and return the new commit."""
+        branch = branch or self.trunk
         ref = branch if branch.startswith("refs/") else f"refs/heads/{branch}"
-        parent = self.refs.get(ref) or self.refs.get("refs/heads/main")
+        parent = self.refs.get(ref) or self.refs.get(f"refs/heads/{self.trunk}")
         now: dict[str, File] = dict(self.commits[parent].files) if parent else {}
         for path, content in files.items():
             if content is None:
                 now.pop(path, None)
             else:
-                now[path] = self._keep(make_file(path, content, (storage or self.storage).get(path)))
+                now[path] = self._keep(self._made(path, content, storage or self.storage))
         trees = gitids.tree_ids({path: f.oid for path, f in now.items()})
         when = EPOCH + 60 * len(self.commits)
         sha = gitids.commit_id(gitids.commit_body(trees[""], parent, when, title))
@@ -122,7 +135,11 @@ class Repo:
 
     @property
     def head(self) -> str:
-        return self.refs["refs/heads/main"]
+        return self.refs[f"refs/heads/{self.trunk}"]
+
+    @property
+    def trunk(self) -> str:
+        return TRUNK[self.hub]
 
     @property
     def plural(self) -> str:
@@ -133,8 +150,8 @@ class Repo:
         """The repo's path on the site, without a leading slash."""
         return self.id if self.type == "model" else f"{self.plural}/{self.id}"
 
-    def file(self, path: str, revision: str = "main") -> File:
-        commit = self.at(revision)
+    def file(self, path: str, revision: str | None = None) -> File:
+        commit = self.at(revision or self.trunk)
         if commit is None:
             raise KeyError(revision)
         return commit.files[path]
@@ -153,6 +170,17 @@ class Repo:
         while parent := chain[-1].parent:
             chain.append(self.commits[parent])
         return chain
+
+    def mirror(self, **settings: Any) -> Repo:
+        """The same files on ModelScope, the very same sources, as one commit on its trunk."""
+        files = self.commits[self.head].files
+        storage: dict[str, Storage] = {path: "git" if f.storage == "git" else "lfs" for path, f in files.items()}
+        contents = {path: f.source for path, f in files.items()}
+        type = "studio" if self.type == "space" else self.type
+        return Repo(self.id, type, contents, storage, hub="modelscope", **settings)
+
+    def _made(self, path: str, content: Content, storage: Mapping[str, Storage]) -> File:
+        return make_file(path, content, storage.get(path), "xet" if self.hub == "huggingface" else "lfs")
 
     def _keep(self, file: File) -> File:
         if file.sha256:

@@ -17,14 +17,15 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from . import cdn, datasets_server, huggingface, plain, xet
+from . import cdn, datasets_server, git_lfs, huggingface, modelscope, ms_files, plain, xet
 from .content import Synthetic
 from .exchange import Answer, Exchange, error, text
+from .git_folders import GitFolders
 from .knobs import Knobs
 from .log import Log, Record
 from .plain import Plain, Scripted
 from .reply import send
-from .repo import Repo, Storage
+from .repo import Hub, Repo, Storage
 from .tls import Authority
 
 type Family = Callable[[TestHub, Exchange], Awaitable[Answer | None]]
@@ -39,14 +40,21 @@ FAMILIES: list[tuple[str, Family]] = [
     ("cdn-lfs*.hf.co", cdn.lfs),
     ("cdn-lfs*.huggingface.co", cdn.lfs),
     ("*.cdn.hf.co", cdn.bridge),
+    (git_lfs.UPLOAD_HOST, git_lfs.upload),
     ("aws.cdn.hf.co", cdn.bridge),
     ("datasets-server.huggingface.co", datasets_server.answer),
+    ("modelscope.cn", modelscope.answer),
+    ("www.modelscope.cn", modelscope.answer),
+    ("modelscope.ai", modelscope.answer),
+    ("www.modelscope.ai", modelscope.answer),
+    ("cdn-lfs-*.modelscope.cn", ms_files.cdn),
     ("plain.example", plain.answer),
     ("*.plain.example", plain.answer),
 ]
 
 AT_ONCE = 0.001  #: seconds; aiohttp takes 0 for "wait without end"
 TOKENS = {"hf_reader": "reader", "hf_other": "other"}
+MODELSCOPE_TOKENS = {"ms_reader": "reader", "ms_other": "other"}
 
 
 class TestHub:
@@ -57,8 +65,11 @@ class TestHub:
         self.log = Log()
         self.plain = Plain()
         self.tokens = dict(TOKENS)  #: token -> user name
+        self.modelscope_tokens = dict(MODELSCOPE_TOKENS)
         self.renamed: dict[str, str] = {}  #: "models/acme/old-name" -> "acme/tiny"
-        self.repos: dict[tuple[str, str], Repo] = {}
+        self.repos: dict[tuple[str, str], Repo] = {}  #: of Hugging Face, by ("models", id)
+        self.modelscope: dict[tuple[str, str], Repo] = {}
+        self.git = GitFolders()
         self.families = list(FAMILIES)
         self.authority = Authority(ca_dir)
         self.ca_pem = self.authority.ca_pem
@@ -98,6 +109,7 @@ class TestHub:
         self._thread.join(10)
         self._loop.close()
         self._reserved.close()
+        self.git.close()
 
     def _run(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
@@ -136,30 +148,49 @@ class TestHub:
     # what tests turn and read
 
     def add(self, repo: Repo) -> Repo:
-        self.repos[repo.plural, repo.id] = repo
+        self._shelf(repo.hub)[repo.plural, repo.id] = repo
         return repo
 
     def rename(self, old: str, new: str, type: str = "models") -> None:
         self.renamed[f"{type}/{old}"] = new
 
-    def repo(self, id: str, type: str = "models") -> Repo:
-        return self.repos[type, id]
+    def repo(self, id: str, type: str = "models", hub: Hub = "huggingface") -> Repo:
+        return self._shelf(hub)[type, id]
+
+    def _shelf(self, hub: Hub) -> dict[tuple[str, str], Repo]:
+        return self.repos if hub == "huggingface" else self.modelscope
 
     def add_synthetic(
-        self, id: str, path: str, size: int, *, seed: int = 0, storage: Storage = "lfs", type: str = "model"
+        self,
+        id: str,
+        path: str,
+        size: int,
+        *,
+        seed: int = 0,
+        storage: Storage = "lfs",
+        type: str = "model",
+        hub: Hub = "huggingface",
     ) -> str:
         """A repo, or one more file in it, of `size` made-up bytes; returns their SHA-256."""
         source = Synthetic(size, seed)
-        repo = next((r for r in self.repos.values() if (r.type, r.id) == (type, id)), None)
+        repo = next((r for r in self._shelf(hub).values() if (r.type, r.id) == (type, id)), None)
         if repo is None:
-            self.add(Repo(id, type, {path: source}, {path: storage}))
+            self.add(Repo(id, type, {path: source}, {path: storage}, hub=hub))
         else:
             repo.commit({path: source}, storage={path: storage})
         return source.sha256
 
-    def commit(self, id: str, files: Mapping[str, str | None], *, type: str = "models", branch: str = "main") -> str:
-        """Text files on top of a branch; returns the new commit."""
-        return self.repos[type, id].commit(files, branch=branch)
+    def commit(
+        self,
+        id: str,
+        files: Mapping[str, str | None],
+        *,
+        type: str = "models",
+        branch: str | None = None,
+        hub: Hub = "huggingface",
+    ) -> str:
+        """Text files on top of a branch, the trunk unless said; returns the new commit."""
+        return self.repo(id, type, hub).commit(files, branch=branch)
 
     def knob(self, **knob: Any) -> int:
         """See `knobs.py`; returns an id for `unknob`."""
@@ -184,9 +215,9 @@ class TestHub:
         """Let a function answer for a path (a shell glob) of a plain host. It runs in the hub's thread."""
         self.plain.on(host, path, handler)
 
-    def digest(self, id: str, path: str, type: str = "models") -> str:
-        """`File.digest` of a file on main: what `bodies_of` takes."""
-        return self.repos[type, id].file(path).digest
+    def digest(self, id: str, path: str, type: str = "models", hub: Hub = "huggingface") -> str:
+        """`File.digest` of a file on the trunk: what `bodies_of` takes."""
+        return self.repo(id, type, hub).file(path).digest
 
     def requests(self, **match: Any) -> list[Record]:
         return self.log.requests(**match)
@@ -230,7 +261,7 @@ class TestHub:
         record = Record(request.method, host, path, query, headers, peer[1] if peer else 0)
         self.log.add(record)
         try:
-            body = await request.read()
+            body = await request.content.read()
             record.body = body[: 64 * 1024].decode("latin-1")
             ex = Exchange(record, self.knobs.effect(host, path, request.method), body)
             return await send(request, ex, await self._answer(ex), self.log, self._held)

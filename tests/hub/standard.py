@@ -94,9 +94,27 @@ def standard_repos() -> list[Repo]:
     ]
 
 
+def modelscope_repos() -> list[Repo]:
+    """The same files under the same names on ModelScope, so far as it has such things."""
+    model = tiny().mirror()
+    model.tag("v1.0.0")
+    model.branch("dev")
+    model.commit({"README.md": _card("license: Apache License 2.0", title="Tiny, second edition")}, title="edit")
+    gated, private = (r for r in standard_repos() if r.id in ("acme/gated", "acme/private"))
+    card = _card("license: mit")
+    return [
+        model,
+        tiny_dataset().mirror(),
+        gated.mirror(gated="manual", readers={"ms_reader"}),
+        private.mirror(private=True, readers={"ms_reader"}),
+        Repo("acme/studio", "studio", {"README.md": card, "app.py": "print('hi')\n"}, hub="modelscope"),
+        Repo("acme/abroad", files={"README.md": card, "config.json": "{}"}, hub="modelscope", sites={"ai"}),
+    ]
+
+
 def standard_hub(**settings: Any) -> TestHub:
     """A hub, not yet started, with the standard repos; `acme/old-name` is `acme/tiny` by its former name."""
-    hub = TestHub(standard_repos(), **settings)
+    hub = TestHub([*standard_repos(), *modelscope_repos()], **settings)
     hub.rename("acme/old-name", "acme/tiny")
     return hub
 
