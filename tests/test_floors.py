@@ -16,8 +16,8 @@ FLOORS = (
     {"core"},
     {"hub", "store.contract"},
     {"access", "accesslog", "ca", "config", "fetch", "metrics", "ports", "store"},
-    {"answer"},
-    {"engine"},
+    {"answer", "catalogue"},
+    {"engine", "prefetch"},
     {"edge"},
     {"front"},
     {"admin", "streaming", "tls", "wiring"},
@@ -42,6 +42,7 @@ GUESTS = {
     "yaml": {"config"},
     "pydantic": {"config"},
     "prometheus_client": {"metrics"},
+    "rich": {"cli"},
     "typer": {"cli"},
 }
 MODULES = sorted(file for file in ROOT.rglob("*.py") if file != ROOT / "__init__.py")

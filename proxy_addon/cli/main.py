@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import ConfigError
-from . import ca, doctor, env, serve
+from . import ca, cache, doctor, env, prefetch, serve
 
 app = typer.Typer(
     name="hubgate",
@@ -23,7 +23,9 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("env")(env.env)
 app.command("doctor")(doctor.doctor)
+app.command("prefetch")(prefetch.prefetch)
 app.add_typer(ca.app, name="ca")
+app.add_typer(cache.app, name="cache")
 
 
 @app.callback(invoke_without_command=True)

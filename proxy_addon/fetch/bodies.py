@@ -59,8 +59,8 @@ class BlobBody:
                 raise BodyLost(str(fault)) from fault
             if self._closed:
                 raise BodyLost("closed") from gone
+            fill.lost(gone.index)  # first: who joins sets the fill off, and what it has begun is not lost
             self._want = fill.join(self._pos, self._end)
-            fill.lost(gone.index)
             return await self._read_behind(fill, stop)
         data = data[: stop - self._pos] if len(data) > stop - self._pos else data
         self._pos += len(data)

@@ -245,10 +245,10 @@ class Fill:
             try:
                 await self._blobs.write_piece(self.manifest.blob, index, memoryview(landing.buffer))
             except OSError as fault:
-                log.error("cannot store %s: %s; the download goes on without the cache", self.manifest.blob, fault)
-                self.diskless = True
-                landing.checked = True  # the store compares before it writes
-                self.pieces.notify_all()
+                if not self._discarded:  # else the blob was dropped by us, which is no fault of the disk
+                    log.error("cannot store %s: %s; the download goes on without the cache", self.manifest.blob, fault)
+                    self.diskless = landing.checked = True  # checked: the store compares before it writes
+                    self.pieces.notify_all()
             else:
                 self.pieces.stored(index)
                 return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ..core.messages import Buffer
@@ -150,8 +151,10 @@ class DiskBlobs:
         """Blobs in the order of their names, those that follow `after`."""
         return await self._lanes.read(self._listing, after, limit)
 
-    async def verify(self, blob: str) -> list[int]:
-        """Read every piece that is here; the numbers of those that were damaged, and are now dropped."""
+    async def verify(self, blob: str, read: Callable[[int], None] = lambda size: None) -> list[int]:
+        """Read every piece that is here; the numbers of those that were damaged, and are now dropped.
+
+        `read` is told the bytes of each piece that was looked at."""
         manifest = await self.manifest(blob)
         bad: list[int] = []
         if manifest is None:
@@ -160,11 +163,16 @@ class DiskBlobs:
             with contextlib.suppress(PieceMissing):
                 if not await self._lanes.read(self.pieces.check, manifest, number):
                     bad.append(number)
+            read(manifest.piece_size(number))
         return bad
 
     async def keep(self, blob: str, kept: bool) -> None:
         """Never evict the blob, in any process, until `keep(blob, False)`."""
-        self._pins.kept = await self._lanes.write(self._index.keep, blob, kept)
+        await self.keep_all((blob,), kept)
+
+    async def keep_all(self, blobs: Collection[str], kept: bool) -> None:
+        """`keep` for many, at once or not at all. They need not be here yet."""
+        self._pins.kept = await self._lanes.write(self._index.keep, blobs, kept)
 
     def _listing(self, after: str, limit: int) -> list[Listed]:
         kept = self._index.pins()

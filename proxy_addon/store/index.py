@@ -97,6 +97,15 @@ class Index(Shelf):
             if count < BATCH:
                 return dropped
 
+    def found(self, prefix: str, after_key: str, limit: int) -> list[tuple[str, tuple[StoredResponse, ...]]]:
+        """(key, variants) in the order of keys, of those that start with `prefix` and follow `after_key`."""
+        low = response_key(after_key or prefix)
+        rows = self.rows.select(
+            "SELECT key FROM Cache WHERE key >= ? AND key < ? AND key <> ? ORDER BY key LIMIT ?",
+            (low, after(response_key(prefix)), response_key(after_key), limit),
+        )
+        return [(key[2:], self.responses(key[2:])[0]) for (key,) in rows]
+
     # manifests
 
     def manifest(self, blob: str) -> Manifest | None:
@@ -220,10 +229,10 @@ class Index(Shelf):
     def pins(self) -> frozenset[str]:
         return frozenset(json.loads(self._value(PINS) or b"[]"))
 
-    def keep(self, blob: str, kept: bool) -> frozenset[str]:
-        """Put a blob on the list of those never to be evicted, or take it off; the list."""
+    def keep(self, blobs: Collection[str], kept: bool) -> frozenset[str]:
+        """Put blobs on the list of those never to be evicted, or take them off; the list."""
         with self._change() as change:
-            pins = self.pins() | {blob} if kept else self.pins() - {blob}
+            pins = self.pins() | {*blobs} if kept else self.pins() - {*blobs}
             change.set(PINS, json.dumps(sorted(pins)).encode(), "S")
         return pins
 

@@ -79,6 +79,12 @@ class DiskResponses:
             self._writes += 1
             self._memory.age()
 
+    async def listing(
+        self, prefix: str, after: str = "", limit: int = 1000
+    ) -> list[tuple[str, tuple[StoredResponse, ...]]]:
+        """(key, variants) in the order of keys, of those with `prefix` that follow `after`. For people."""
+        return await self._lanes.read(self._index.found, prefix, after, limit)
+
     def _begin(self, key: str) -> None:
         self._writes += 1
         self._memory.drop(response_key(key))

@@ -1,0 +1,185 @@
+"""What the cache holds, in people's words: which blob is which file of which repo.
+
+Stored responses say which files point at a blob, and are asked first; a blob whose responses were evicted still names
+the URL that it came from. One blob may be many files. Everything here reads; what it shows may change meanwhile, since
+a proxy may be running on the same directory.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from .core.messages import StoredResponse
+from .hub.classify import Classifier
+from .hub.paths import quoted_rev
+from .hub.resources import COMMIT, File, Repo
+from .hub.targets import Target, file_of
+from .store.blobs import Listed
+from .store.contract import Manifest
+from .store.local import DiskStore
+
+BATCH = 1000
+_ALGORITHMS = ("", "sha256:", "git:")
+_CLASSIFIER = Classifier(enabled=("huggingface", "modelscope"))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One blob and the files that it is; `files` is empty for listings and for what other hosts sent."""
+
+    listed: Listed
+    files: tuple[File, ...]
+
+    @property
+    def blob(self) -> str:
+        return self.listed.manifest.blob
+
+    @property
+    def size(self) -> int:
+        return self.listed.manifest.size
+
+    @property
+    def complete(self) -> bool:
+        return self.listed.manifest.sealed and self.listed.held >= self.size
+
+
+@dataclass(slots=True)
+class Holding:
+    """What is here of one repo; bytes of a blob count once."""
+
+    files: int = 0
+    size: int = 0
+    held: int = 0
+    pinned: int = 0  # files
+    revisions: int = 0
+
+
+class Catalogue:
+    def __init__(self, store: DiskStore) -> None:
+        self._store = store
+
+    async def entries(self) -> list[Entry]:
+        """Every blob."""
+        named = defaultdict[str, set[File]](set)
+        async for key, rows in self._rows("file:"):
+            if (file := file_of(key)) is not None:
+                for row in rows:
+                    named[row.blob or ""].add(file)
+        found: list[Entry] = []
+        at = ""
+        while batch := await self._store.blobs.listing(at, BATCH):
+            at = batch[-1].manifest.blob
+            for listed in batch:
+                files = named.get(listed.manifest.blob) or _by_source(listed.manifest)
+                found.append(Entry(listed, tuple(sorted(files, key=lambda file: file.key))))
+        return found
+
+    async def one(self, text: str) -> Entry | None:
+        """The blob of this id, or of this digest."""
+        for algorithm in _ALGORITHMS:
+            if await self._store.blobs.manifest(blob := algorithm + text) is not None:
+                return next((e for e in await self.entries() if e.blob == blob), None)
+        return None
+
+    async def commit(self, target: Target) -> str | None:
+        """The commit of the target's revision, if that is known here."""
+        if target.rev is None or COMMIT.match(target.rev):
+            return target.rev
+        rows = await self._store.responses.get(_ref_key(target))
+        return dict(rows[0].facts).get("commit") if rows else None
+
+    async def of(self, target: Target) -> list[Entry]:
+        """The blobs of a repo's files, at any revision or at the one that is named; of each only those files."""
+        commit = await self.commit(target)
+        if target.rev is not None and commit is None:
+            return []
+        found = []
+        for entry in await self.entries():
+            files = tuple(f for f in entry.files if f.repo == target.repo and commit in (None, f.rev))
+            if files:
+                found.append(Entry(entry.listed, files))
+        return found
+
+    async def documents(self, target: Target) -> set[str]:
+        """Blobs of the repo's infos and listings: what a client asks for before the files."""
+        prefixes = await self._prefixes(target, ("api", "raw"))
+        return {row.blob async for rows in self._of(prefixes) for row in rows if row.blob}
+
+    async def remove(self, target: Target) -> tuple[list[Entry], list[Entry]]:
+        """Forget the target: (the blobs that are gone, those that stay because other files are the same)."""
+        entries = {entry.blob: entry for entry in await self.entries()}
+        commit = await self.commit(target)
+        gone: list[Entry] = []
+        stay: list[Entry] = []
+        for entry in await self.of(target):
+            shared = [f for f in entries[entry.blob].files if f.repo != target.repo or commit not in (None, f.rev)]
+            (stay if shared else gone).append(entry)
+        documents = {blob for blob in await self.documents(target) if blob in entries and not entries[blob].files}
+        for prefix in await self._prefixes(target, ("file", "api", "raw")):
+            await self._store.responses.invalidate(prefix)
+        await self._forget_refs(target)
+        for blob in (*documents, *(entry.blob for entry in gone)):
+            await self._store.blobs.drop(blob)
+        return gone, stay
+
+    async def _forget_refs(self, target: Target) -> None:
+        if target.rev is None:
+            await self._store.responses.invalidate(f"ref:{target.repo.key}@")
+        else:
+            await self._store.responses.put(_ref_key(target), ())
+
+    async def _prefixes(self, target: Target, kinds: Iterable[str]) -> list[str]:
+        """Of the keys under which the target's stored responses are."""
+        repo, revisions = target.repo.key, {target.rev, await self.commit(target)} - {None}
+        found = []
+        for kind in kinds:
+            if target.rev is None:
+                found.append(f"{kind}:{repo}{':' if kind == 'api' else '@'}")
+            for rev in filter(None, revisions):
+                tails = (f":revision/{quoted_rev(rev)}?", f":tree/{quoted_rev(rev)}?")
+                found += [f"{kind}:{repo}{tail}" for tail in (tails if kind == "api" else (f"@{quoted_rev(rev)}/",))]
+        return found
+
+    async def _of(self, prefixes: Iterable[str]) -> AsyncIterator[tuple[StoredResponse, ...]]:
+        for prefix in prefixes:
+            async for _, rows in self._rows(prefix):
+                yield rows
+
+    async def _rows(self, prefix: str) -> AsyncIterator[tuple[str, tuple[StoredResponse, ...]]]:
+        at = ""
+        while batch := await self._store.responses.listing(prefix, at, BATCH):
+            at = batch[-1][0]
+            for found in batch:
+                yield found
+
+
+def by_repo(entries: Iterable[Entry]) -> dict[Repo, Holding]:
+    """In the order of size, the largest first."""
+    found = defaultdict[Repo, Holding](Holding)
+    revisions = defaultdict[Repo, set[str]](set)
+    for entry in entries:
+        for repo in {file.repo for file in entry.files}:
+            files = [file for file in entry.files if file.repo == repo]
+            holding = found[repo]
+            holding.files += len(files)
+            holding.size += entry.size
+            holding.held += entry.listed.held
+            holding.pinned += len(files) if entry.listed.kept else 0
+            revisions[repo] |= {file.rev for file in files}
+            holding.revisions = len(revisions[repo])
+    return dict(sorted(found.items(), key=lambda item: (-item[1].held, item[0].key)))
+
+
+def _ref_key(target: Target) -> str:
+    return f"ref:{target.repo.key}@{quoted_rev(target.rev or '')}"
+
+
+def _by_source(manifest: Manifest) -> set[File]:
+    at = urlsplit(manifest.source)
+    if at.scheme != "https" or not at.hostname:
+        return set()
+    found = _CLASSIFIER.classify("GET", at.scheme, at.hostname, 443, at.path, "")
+    return {found} if isinstance(found, File) else set()

@@ -1,0 +1,98 @@
+"""`hubgate cache`: see what is here and manage it, while a proxy runs on the same directory or not.
+
+A TARGET is a repo (`hf:org/name`, `hf:datasets/org/name@rev`) or a blob by its id. Exit 1 means that the target is not
+here, is pinned, or was found damaged.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ..hub.targets import Target, target
+from . import options
+
+app = typer.Typer(no_args_is_help=True, help="What the cache holds: see it, pin it, remove it, check it.")
+
+Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+Named = Annotated[str, typer.Argument(metavar="TARGET", help="A repo, as hf:org/name[@rev], or a blob.")]
+
+
+@app.command("ls")
+def ls(
+    config: options.ConfigFile = None,
+    json: Json = False,
+    blobs: Annotated[bool, typer.Option("--blobs", help="One line for each blob, not for each repo.")] = False,
+) -> int:
+    """List the repos that are here, the largest first."""
+    from . import keeping
+
+    return keeping.run(options.settings(config), lambda store: keeping.ls(store, json, blobs))
+
+
+@app.command()
+def show(name: Named, config: options.ConfigFile = None, json: Json = False) -> int:
+    """The files of a repo that are here, or what is known of a blob."""
+    from . import keeping
+
+    repo = _repo(name)
+    return keeping.run(options.settings(config), lambda store: keeping.show(store, name, repo, json))
+
+
+@app.command()
+def pin(name: Named, config: options.ConfigFile = None, json: Json = False) -> int:
+    """Keep it from eviction until it is unpinned."""
+    from . import keeping
+
+    repo = _repo(name)
+    return keeping.run(options.settings(config), lambda store: keeping.keep(store, name, repo, True, json))
+
+
+@app.command()
+def unpin(name: Named, config: options.ConfigFile = None, json: Json = False) -> int:
+    """Let it be evicted again."""
+    from . import keeping
+
+    repo = _repo(name)
+    return keeping.run(options.settings(config), lambda store: keeping.keep(store, name, repo, False, json))
+
+
+@app.command()
+def rm(name: Named, config: options.ConfigFile = None, json: Json = False) -> int:
+    """Remove it; bytes that are also a file of another repo or revision stay."""
+    from . import keeping
+
+    repo = _repo(name)
+    return keeping.run(options.settings(config), lambda store: keeping.rm(store, name, repo, json))
+
+
+@app.command()
+def verify(
+    name: Annotated[str | None, typer.Argument(metavar="[TARGET]", help="A repo or a blob; else everything.")] = None,
+    config: options.ConfigFile = None,
+    json: Json = False,
+) -> int:
+    """Read everything and check its digests; what is damaged is dropped, to be fetched again when it is asked for."""
+    from . import keeping
+
+    repo = _repo(name) if name else None
+    return keeping.run(options.settings(config), lambda store: keeping.verify(store, name, repo, json))
+
+
+@app.command()
+def stats(config: options.ConfigFile = None, json: Json = False) -> int:
+    """How full the cache is, and of what."""
+    from . import keeping
+
+    return keeping.run(options.settings(config), lambda store: keeping.stats(store, json))
+
+
+def _repo(name: str) -> Target | None:
+    """None: it is a blob that is meant."""
+    if not name.startswith(("hf:", "ms:")):
+        return None
+    try:
+        return target(name)
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault)) from None
