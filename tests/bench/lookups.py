@@ -110,6 +110,7 @@ async def _lookups(rig: Rig) -> list[tuple[Figure, Figure]]:
     whole: list[list[float]] = [[], []]
     for store, index in zip(stores, indices, strict=True):
         await store.open()
+        await store.first_sweep  # what is done once after a start is not what a lookup costs
         index.open()
     try:
         for attempt in range(rig.scale.tries + 1):
