@@ -30,7 +30,7 @@ if __name__.startswith("__mitmproxy_script__"):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from proxy_addon.core.errors import UpstreamFailed
-from proxy_addon.core.messages import Pass, Reply, Request
+from proxy_addon.core.messages import Finished, Pass, Reply, Request
 from proxy_addon.core.status import Detail, Fwd, Outcome
 from proxy_addon.edge import framing, intake, relay
 from proxy_addon.edge.admission import Admission, Deadlines, Open
@@ -150,7 +150,7 @@ class Hubgate:
             flow.response = response(reply.status, framing.phrase(reply), reply.headers)
             flow.response.data.content = reply.body
             request = Request("CONNECT", "https", flow.request.host, flow.request.port, "", client=_peer(flow))
-            self.engine.completed(request, reply.status, reply.outcome, "-", "tunnel", len(reply.body), 0.0, False)
+            self.engine.completed(Finished(request, reply.status, reply.outcome, kind="tunnel", sent=len(reply.body)))
 
     def _connect(self, flow: http.HTTPFlow) -> Reply | None:
         named = intake.authority(flow.request.authority, "")
@@ -254,15 +254,10 @@ class Hubgate:
         self.open.end()
         passed = exchange.reply if isinstance(exchange.reply, Pass) else Pass()
         status = flow.response.status_code if flow.response else 502
+        outcome = Outcome(fwd=Fwd.BYPASS, fwd_status=status if flow.response else None)
+        sent, seconds = exchange.sent, exchange.seconds
         self.engine.completed(
-            exchange.request,
-            status,
-            Outcome(fwd=Fwd.BYPASS, fwd_status=status if flow.response else None),
-            passed.hub,
-            passed.kind,
-            exchange.sent,
-            exchange.seconds,
-            aborted,
+            Finished(exchange.request, status, outcome, passed.hub, passed.kind, sent, seconds, aborted)
         )
 
 

@@ -26,7 +26,7 @@ from .answer.relay import relay
 from .answer.replies import refusal
 from .core.errors import BodyLost
 from .core.invalidation import SAFE
-from .core.messages import Headers, Pass, Reply, Request
+from .core.messages import Finished, Headers, Pass, Reply, Request
 from .core.status import Detail, Fwd, Outcome
 from .fetch.addresses import is_literal, is_public
 from .hub.resources import (
@@ -50,18 +50,7 @@ LARGEST_REQUEST = 1024 * 1024  # bytes of a request body that the engine holds
 class Observer(Protocol):
     """Told of every finished request: the access log and the metrics."""
 
-    def completed(
-        self,
-        request: Request,
-        status: int,
-        outcome: Outcome,
-        hub: str,
-        kind: str,
-        sent: int,
-        seconds: float,
-        aborted: bool,
-        first_byte: float,
-    ) -> None: ...
+    def completed(self, finished: Finished) -> None: ...
 
 
 class Engine:
@@ -192,36 +181,16 @@ class Engine:
         """A checked address; raises `UpstreamFailed`."""
         return await self._means.upstream.resolver.checked(host, port)
 
-    def completed(
-        self,
-        request: Request,
-        reply_status: int,
-        outcome: Outcome,
-        hub: str,
-        kind: str,
-        sent: int,
-        seconds: float,
-        aborted: bool,
-        first_byte: float | None = None,
-    ) -> None:
+    def completed(self, finished: Finished) -> None:
         """Called once per request, when it is over."""
-        self._observer.completed(
-            request,
-            reply_status,
-            outcome,
-            hub,
-            kind,
-            sent,
-            seconds,
-            aborted,
-            seconds if first_byte is None else first_byte,
-        )
-        if request.method not in SAFE and 200 <= reply_status < 400:
+        self._observer.completed(finished)
+        request, status = finished.request, finished.status
+        if request.method not in SAFE and 200 <= status < 400:
             resource = self._resource(replace(request, body=b""))
             if isinstance(resource, Passed) and resource.repo is not None:
                 self._soon(self._forget(resource.repo))
             elif isinstance(resource, Passed) and resource.kind is Kind.PLAIN:
-                self._soon(self._plains.invalidate(request, reply_status, Headers()))
+                self._soon(self._plains.invalidate(request, status, Headers()))
 
     async def _forget(self, repo: Repo) -> None:
         """An upload went through: what the repo's branches and listings were is no longer so."""

@@ -13,7 +13,7 @@ import re
 import time
 from typing import NamedTuple
 
-from proxy_addon.core.messages import Headers, Reply, Request
+from proxy_addon.core.messages import Finished, Headers, Reply, Request
 from proxy_addon.edge import framing
 from proxy_addon.edge.contract import Engine
 from proxy_addon.edge.intake import Place, authority, normal
@@ -106,7 +106,7 @@ class Front:
         seconds = time.perf_counter() - asked.at
         try:
             self.engine.completed(
-                asked.request, reply.status, reply.outcome, reply.hub, reply.kind, sent, seconds, False
+                Finished(asked.request, reply.status, reply.outcome, reply.hub, reply.kind, sent, seconds)
             )
         except Exception:
             logger.exception("the access log failed")

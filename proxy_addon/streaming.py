@@ -26,7 +26,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 
-from proxy_addon.core.messages import Pass, Reply, Request
+from proxy_addon.core.messages import Finished, Pass, Reply, Request
 from proxy_addon.core.status import Detail
 from proxy_addon.edge import framing, intake
 from proxy_addon.edge.contract import BODY_LIMIT
@@ -128,7 +128,7 @@ class GateLayer(HttpLayer):
 
     def refused(self, refusal: Refusal) -> None:
         reply = framing.refused(refusal)
-        self.gate.engine.completed(self.unread(), reply.status, reply.outcome, "-", "-", 0, 0.0, False)
+        self.gate.engine.completed(Finished(self.unread(), reply.status, reply.outcome))
 
     def unread(self) -> Request:
         """Stands in the access log for a request that could not be understood."""

@@ -15,8 +15,7 @@ from .access.public import PublicRepos
 from .accesslog import AccessLog
 from .answer.means import Means, Rules
 from .config import Settings
-from .core.messages import Request
-from .core.status import Outcome
+from .core.messages import Finished
 from .engine import Engine
 from .fetch.fills import Fills
 from .fetch.flights import Flights
@@ -47,23 +46,14 @@ class Journal:
     def __init__(self, metrics: Metrics, log: AccessLog | None) -> None:
         self._metrics, self._log = metrics, log
 
-    def completed(
-        self,
-        request: Request,
-        status: int,
-        outcome: Outcome,
-        hub: str,
-        kind: str,
-        sent: int,
-        seconds: float,
-        aborted: bool,
-        first_byte: float,
-    ) -> None:
-        label = outcome.label
-        self._metrics.request(label, hub, kind, sent, first_byte)
+    def completed(self, finished: Finished) -> None:
+        label, hub, kind = finished.outcome.label, finished.hub, finished.kind
+        first = finished.seconds if finished.first_byte is None else finished.first_byte
+        self._metrics.request(label, hub, kind, finished.sent, first)
         if self._log is not None:
-            shown = f"{label}; aborted" if aborted else label
-            self._log.write(request, status, shown, hub, kind, sent, seconds, os.urandom(4).hex())
+            shown = f"{label}; aborted" if finished.aborted else label
+            ident = os.urandom(4).hex()
+            self._log.write(finished.request, finished.status, shown, hub, kind, finished.sent, finished.seconds, ident)
 
 
 @dataclass(frozen=True, slots=True)

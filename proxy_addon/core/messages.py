@@ -135,6 +135,21 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True)
+class Finished:
+    """A request that is over: what the access log and the metrics are told, once for each."""
+
+    request: Request
+    status: int
+    outcome: Outcome
+    hub: str = "-"
+    kind: str = "-"
+    sent: int = 0  # body bytes handed to the client's connection
+    seconds: float = 0.0
+    aborted: bool = False
+    first_byte: float | None = None  # seconds until the first was ready; None: all were at once, after `seconds`
+
+
+@dataclass(frozen=True, slots=True)
 class StoredResponse:
     """The small, mutable half of the cache: a head, its times, and a pointer to immutable bytes."""
 

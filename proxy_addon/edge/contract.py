@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from proxy_addon.core.messages import Pass, Reply, Request
-from proxy_addon.core.status import Outcome
+from proxy_addon.core.messages import Finished, Pass, Reply, Request
 
 #: Bytes of a request body that the edge collects for a request that the engine takes; more is answered 413.
 BODY_LIMIT = 1024 * 1024
@@ -47,18 +46,6 @@ class Engine(Protocol):
         """An address that may be connected to; raises `UpstreamFailed`."""
         ...
 
-    def completed(
-        self,
-        request: Request,
-        reply_status: int,
-        outcome: Outcome,
-        hub: str,
-        kind: str,
-        sent: int,
-        seconds: float,
-        aborted: bool,
-        first_byte: float | None = None,
-    ) -> None:
-        """Called once for each request: `sent` counts body bytes handed to the client's connection, `first_byte` is
-        the seconds until the first of them was ready; None: all were at once, after `seconds`."""
+    def completed(self, finished: Finished) -> None:
+        """Called once for each request."""
         ...

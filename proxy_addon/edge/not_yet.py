@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy_addon.core.errors import UpstreamFailed
-from proxy_addon.core.messages import Pass, Reply, Request
+from proxy_addon.core.messages import Finished, Pass, Reply, Request
 
 
 class NotYet:
@@ -31,5 +31,5 @@ class NotYet:
     async def resolve(self, host: str, port: int) -> tuple[str, int]:
         raise UpstreamFailed("hubgate is starting", 503)
 
-    def completed(self, *record: object) -> None:
+    def completed(self, finished: Finished) -> None:
         pass

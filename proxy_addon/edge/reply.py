@@ -26,7 +26,7 @@ from mitmproxy.proxy.layers.http._events import (
 )
 
 from proxy_addon.core.errors import BodyLost, UpstreamFailed
-from proxy_addon.core.messages import Headers, Reply, Request
+from proxy_addon.core.messages import Finished, Headers, Reply, Request
 from proxy_addon.core.status import Outcome
 
 from . import framing
@@ -176,17 +176,10 @@ class ReplyStream(HttpStream):
         status, outcome, hub, kind = 0, Outcome(), "-", "-"
         if isinstance(reply, Reply):
             status, outcome, hub, kind = reply.status, reply.outcome, reply.hub, reply.kind
+        sent, seconds, first = exchange.sent, exchange.seconds, exchange.first_byte
         try:
             self.gate.engine.completed(
-                exchange.request,
-                status,
-                outcome,
-                hub,
-                kind,
-                exchange.sent,
-                exchange.seconds,
-                aborted,
-                exchange.first_byte,
+                Finished(exchange.request, status, outcome, hub, kind, sent, seconds, aborted, first)
             )
         except Exception:
             logger.exception("the access log failed")

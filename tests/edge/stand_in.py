@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from proxy_addon.core.errors import UpstreamFailed
-from proxy_addon.core.messages import Buffer, Headers, Pass, Reply, Request
+from proxy_addon.core.messages import Buffer, Finished, Headers, Pass, Reply, Request
 from proxy_addon.core.status import Outcome
 
 HUB = "hub.example"
@@ -100,19 +100,8 @@ class StandIn:
         self.resolved.append((host, port))
         raise UpstreamFailed(f"{host} has no public address")
 
-    def completed(
-        self,
-        request: Request,
-        reply_status: int,
-        outcome: Outcome,
-        hub: str,
-        kind: str,
-        sent: int,
-        seconds: float,
-        aborted: bool,
-        first_byte: float | None = None,
-    ) -> None:
-        self.log.append((request, reply_status, outcome, sent, aborted))
+    def completed(self, finished: Finished) -> None:
+        self.log.append((finished.request, finished.status, finished.outcome, finished.sent, finished.aborted))
         self._ring = asyncio.ensure_future(self._notify())
 
     async def _notify(self) -> None:

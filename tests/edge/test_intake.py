@@ -124,7 +124,7 @@ def test_what_the_front_takes_the_slow_road_reads_the_same(
             seen.append(request)
             return text("a")
 
-        def completed(self, *record: object) -> None:
+        def completed(self, finished: object) -> None:
             pass
 
     out, rest, _ = Front(Engine(), PLACE).answer(raw.encode("latin-1"))
@@ -140,7 +140,7 @@ def test_what_the_front_takes_the_slow_road_reads_the_same(
 @settings(max_examples=60, deadline=None)
 def test_the_front_takes_whole_requests_and_leaves_the_rest(cut: int, tail: bytes) -> None:
     engine = StandIn(quickly={"/a": text("a")})
-    engine.completed = lambda *record: None  # type: ignore[method-assign]
+    engine.completed = lambda finished: None  # type: ignore[method-assign]
     one = f"GET /a HTTP/1.1\r\nHost: {HUB}\r\nAccept: */*\r\n\r\n".encode()
     data = (one * 3)[:cut] + tail
     out, rest, _ = Front(engine, PLACE).answer(data)

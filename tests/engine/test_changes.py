@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy_addon.config.places import OtherHost
+from proxy_addon.core.messages import Finished
 from proxy_addon.core.status import Outcome
 from tests.conftest import Starter
 from tests.engine.rig import Rig, request_for
@@ -18,7 +19,7 @@ async def passed(r: Rig, method: str, url: str, hub: str, kind: str, status: int
     """As the edge tells it of a request that it has relayed by itself."""
     request = request_for(method, url, {"Content-Length": "20000000"})
     assert not r.parts.engine.takes(request)
-    r.parts.engine.completed(request, status, Outcome(), hub, kind, 0, 0.1, False)
+    r.parts.engine.completed(Finished(request, status, Outcome(), hub, kind))
     await r.parts.engine.settle()
 
 

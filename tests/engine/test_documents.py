@@ -293,7 +293,7 @@ async def test_too_long_an_answer_is_refused(hub: TestHub, start: Starter) -> No
 
 
 async def test_an_upload_makes_branches_and_listings_new(hub: TestHub, start: Starter, clock: Clock) -> None:
-    from proxy_addon.core.messages import Request
+    from proxy_addon.core.messages import Finished, Request
     from proxy_addon.core.status import Outcome
 
     r = await start()
@@ -301,7 +301,7 @@ async def test_an_upload_makes_branches_and_listings_new(hub: TestHub, start: St
     await r.get(f"{H}/acme/tiny/resolve/main/config.json")
     new = hub.repo("acme/tiny").commit({"config.json": "{}"})
     request = Request("POST", "https", "huggingface.co", 443, "/api/models/acme/tiny/commit/main")
-    r.parts.engine.completed(request, 200, Outcome(), "huggingface", "upload", 0, 0.1, False)
+    r.parts.engine.completed(Finished(request, 200, Outcome(), "huggingface", "upload"))
     await r.parts.engine.settle()
     assert json.loads((await r.get(INFO)).body)["sha"] == new
     assert (await r.get(f"{H}/acme/tiny/resolve/main/config.json")).body == b"{}"

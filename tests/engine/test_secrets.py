@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy_addon.config.places import OtherHost
+from proxy_addon.core.messages import Finished
 from tests.conftest import Starter
 from tests.engine.rig import request_for
 from tests.hub import Scripted, TestHub
@@ -59,7 +60,7 @@ async def test_no_canary_is_kept_or_told(
             got = await r.get(url, secret)
             said += (got.header("X-Error-Message") or "") + (got.body.decode("latin-1") if got.status >= 500 else "")
             request = request_for("GET", url, secret)
-            r.parts.engine.completed(request, got.status, got.reply.outcome, "huggingface", "file", 1, 0.1, False)
+            r.parts.engine.completed(Finished(request, got.status, got.reply.outcome, "huggingface", "file", 1))
     said += (await r.parts.metrics.text()).decode()
     told = [q for q in hub.requests() if CANARY in str(q.headers) and q.host not in ("huggingface.co", "plain.example")]
     assert {q.host for q in told} <= {"cdn-lfs.hf.co", "transfer.xethub.hf.co"}  # the hosts that the client addressed
