@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mitmproxy import options
@@ -93,27 +93,3 @@ class Proxy:
             task.cancel("shutting down")
         if alive:
             await asyncio.wait(alive, timeout=1)
-
-
-async def run_proxy(
-    addon: Hubgate,
-    *,
-    listen: Sequence[tuple[str, int]],
-    confdir: Path,
-    ready: Callable[[list[tuple[str, int]]], None],
-    stop: asyncio.Event,
-    drain: float = 30.0,
-) -> None:
-    """Binds, calls `ready` with the addresses, serves until `stop` is set, drains. Raises OSError before `ready`."""
-    proxy = Proxy(addon, listen=listen, confdir=confdir)
-    ready(await proxy.bind())
-
-    async def watch() -> None:
-        await stop.wait()
-        proxy.stop()
-
-    watcher = asyncio.create_task(watch())
-    try:
-        await proxy.run(drain)
-    finally:
-        watcher.cancel()

@@ -22,7 +22,7 @@ from .config import Listen, Settings, load, probe
 from .core.errors import ConfigError
 from .edge.admission import Admission
 from .master import Proxy
-from .ports import explain_bind
+from .ports import explain_bind, who_listens
 from .wiring import Assembly, assemble, other_hosts
 
 log = logging.getLogger(__name__)
@@ -94,8 +94,6 @@ def _health(parts: Assembly, proxy: Proxy) -> admin.Health:
 
 
 def _bind_fault(settings: Settings, fault: OSError) -> ConfigError:
-    from .ports import who_listens
-
     for at in settings.listen:
         if len(settings.listen) == 1 or fault.errno != errno.EADDRINUSE or who_listens(at.host, at.port):
             return ConfigError(settings.fault("listen", explain_bind(fault, at.host, at.port)))

@@ -15,18 +15,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..access.public import has_credentials, listing
-from ..core.errors import UpstreamFailed
+from ..core.errors import BodyLost, UpstreamFailed
 from ..core.messages import Headers, Reply, Request, StoredResponse
 from ..core.reuse import FAILURES, Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure, replace_variant
 from ..core.status import Detail, Outcome
 from ..core.storing import Terms
+from ..fetch.bodies import BlobBody
 from ..fetch.upstream import Answer, Throttled
 from ..hub import huggingface as hf
 from ..hub.resources import Document
 from ..store.contract import PIECE, Manifest, View
 from . import blobs
 from .means import Means
-from .relay import failure, relay, sent_upstream
+from .relay import failure, relay, sent_upstream, standing_in
 from .replies import BytesBody, forbids_storing, not_cached, of_stored, only_if_cached
 
 LARGEST = 32 * 1024 * 1024  # bytes, inflated
@@ -118,8 +119,7 @@ class Documents:
             status = 429 if isinstance(fault, Throttled) else None
             stored = on_upstream_failure(request, rows, means.clock(), terms, status)
             if stored is not None and (doc.repo is None or await means.public.known(repo)):
-                detail = Detail.OFFLINE if fault.status == 504 else Detail.STALE_IF_ERROR
-                reply = await self._from_store(request, stored, Outcome(hit=True, detail=detail))
+                reply = await self._from_store(request, stored, Outcome(hit=True, detail=standing_in(fault)))
                 if reply is not None:
                     return reply
             if own:
@@ -249,9 +249,6 @@ class Documents:
 
     async def _bytes(self, stored: StoredResponse) -> bytes | None:
         """The document from the store; None if a piece of it is gone."""
-        from ..core.errors import BodyLost
-        from ..fetch.bodies import BlobBody
-
         if not stored.size or stored.blob is None:
             return b""
         store = self._means.store.blobs

@@ -23,7 +23,7 @@ from ..store.contract import View
 from . import blobs
 from .inquiry import Found, Inquiry, Refused
 from .means import Means
-from .relay import failure, relay
+from .relay import failure, relay, standing_in
 from .replies import forbids_storing, not_cached, only_if_cached
 from .sources import Redirected
 
@@ -102,7 +102,7 @@ class Files:
             stored = on_upstream_failure(request, rows, means.clock(), terms, _status(fault))
             if stored is None or not await means.public.known(file.repo.key):
                 raise
-            return Found(file, stored, Outcome(hit=True, detail=_stale(fault)))
+            return Found(file, stored, Outcome(hit=True, detail=standing_in(fault)))
 
     async def _revision(self, request: Request, file: File) -> Found | Refused | Reply:
         """The commit that `file.rev` names: a stored row of its own, one for all files of the repo."""
@@ -124,7 +124,7 @@ class Files:
             stored = on_upstream_failure(request, rows, means.clock(), terms, _status(fault))
             if stored is None or not await means.public.known(file.repo.key):
                 raise
-            return Found(file, stored, Outcome(hit=True, detail=_stale(fault)))
+            return Found(file, stored, Outcome(hit=True, detail=standing_in(fault)))
 
     async def _ask(self, request: Request, file: File, outcome: Outcome, *, hurry: bool) -> Found | Refused | Reply:
         agent = request.headers.get("user-agent") or "hubgate"
@@ -188,7 +188,3 @@ def _merged(revision: Outcome | None, file: Outcome) -> Outcome:
 
 def _status(fault: UpstreamFailed) -> int | None:
     return None if not isinstance(fault, Throttled) else 429
-
-
-def _stale(fault: UpstreamFailed) -> Detail:
-    return Detail.OFFLINE if fault.status == 504 else Detail.STALE_IF_ERROR

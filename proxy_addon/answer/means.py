@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from ..access.public import PublicRepos
 from ..core.messages import StoredResponse
@@ -53,12 +52,6 @@ class Rules:
 
     def plain(self) -> Terms:
         return Terms(stale_if_error=self.stale_if_error)
-
-
-class Marks(Protocol):
-    """Events that are counted."""
-
-    def integrity_failure(self, hub: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,9 +54,9 @@ class Plains:
     async def answer(self, request: Request, plain: Plain) -> Reply:
         if plain.strict and has_credentials(request):
             return await relay(self._means, request, hub=plain.hub, kind="plain")
-        return await self._decided(request, plain, self._means.rules.plain(), again=True)
+        return await self._decided(request, plain, self._means.rules.plain())
 
-    async def _decided(self, request: Request, plain: Plain, terms: Terms, *, again: bool) -> Reply:
+    async def _decided(self, request: Request, plain: Plain, terms: Terms) -> Reply:
         means = self._means
         rows = await means.store.responses.get(plain.key)
         match decide(request, rows, means.clock(), terms):
@@ -259,7 +259,7 @@ class Plains:
                 if isinstance(verdict, Reuse) and not verdict.revalidate_in_background:
                     return
                 checking = quiet.headers.replace(("Cache-Control", "max-age=0"))
-                reply = await self._decided(replace(quiet, headers=checking), plain, strict, again=False)
+                reply = await self._decided(replace(quiet, headers=checking), plain, strict)
                 if not isinstance(reply.body, bytes):
                     try:
                         while await reply.body.read(PIECE):

@@ -88,3 +88,8 @@ def failure(request: Request, fault: UpstreamFailed, *, hub: str, kind: str) -> 
         extra = (("Retry-After", str(max(1, round(fault.retry_after)))),)
     text = f"hubgate: {fault.reason}; nothing usable is cached"
     return refusal(request, fault.status, text, Detail.UPSTREAM, *extra, hub=hub, kind=kind)
+
+
+def standing_in(fault: UpstreamFailed) -> Detail:
+    """Why something stale is served: the hub is out of reach, or it fails."""
+    return Detail.OFFLINE if fault.status == 504 else Detail.STALE_IF_ERROR

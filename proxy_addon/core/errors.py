@@ -23,10 +23,6 @@ class IntegrityError(HubgateError):
     """Bytes are not what their digest, size or validator says."""
 
 
-class BadRequest(HubgateError):
-    """The request cannot be understood beyond doubt; answered 400 with this text, nothing goes upstream."""
-
-
 class ConfigError(HubgateError):
     """One or more faults in the configuration: one line each, `file:line: key: what; fix`."""
 
