@@ -30,6 +30,7 @@ from .core.messages import Finished, Headers, Pass, Reply, Request
 from .core.status import Detail, Fwd, Outcome
 from .fetch.addresses import is_literal, is_public
 from .hub.resources import (
+    Batch,
     Blob,
     Document,
     File,
@@ -37,10 +38,12 @@ from .hub.resources import (
     Malformed,
     Passed,
     Plain,
+    Reconstruction,
     Repo,
     Resource,
     Secret,
     Telemetry,
+    Xorb,
 )
 from .store.contract import View
 
@@ -95,6 +98,8 @@ class Engine:
                 return await self._plains.answer(request, resource)
             case Secret(hub, kind):
                 return await relay(self._means, request, hub=hub, kind=kind)
+            case Batch() | Xorb() | Reconstruction():
+                return await relay(self._means, request, hub=resource.hub, kind=resource.kind)
             case Passed(hub="other") if self._holds(request):
                 return await self._unsafe(request)
             case Passed(hub, kind):

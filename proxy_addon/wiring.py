@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .access.issued import IssuedLinks
 from .access.public import PublicRepos
 from .accesslog import AccessLog
 from .answer.means import Means, Rules
@@ -110,6 +111,7 @@ async def assemble(
         flights=flights,
         fills=fills,
         public=PublicRepos(store.responses, clock, timer),
+        issued=IssuedLinks(clock),
         classifier=Classifier(enabled=enabled, others=hubs.others),
         clock=clock,
         timer=timer,

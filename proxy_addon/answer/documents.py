@@ -23,6 +23,7 @@ from ..core.storing import Terms
 from ..fetch.bodies import BlobBody
 from ..fetch.upstream import Answer, Throttled
 from ..hub import huggingface as hf
+from ..hub import xet
 from ..hub.resources import Document
 from ..store.contract import PIECE, Manifest, View
 from . import blobs
@@ -219,7 +220,7 @@ class Documents:
             document = json.loads(data)
         except ValueError:
             return data
-        return json.dumps(hf.without_xet(document, self._means.rules.keep_xet), separators=(",", ":")).encode()
+        return json.dumps(xet.without_xet(document, self._means.rules.keep_xet), separators=(",", ":")).encode()
 
     async def _store(self, stored: StoredResponse, body: bytes) -> None:
         store = self._means.store.blobs

@@ -18,6 +18,7 @@ from ..core.reuse import Forward, Reuse, Unavailable, Validate, decide, on_upstr
 from ..core.status import Detail, Fwd, Outcome
 from ..fetch.upstream import Answer, Throttled
 from ..hub import huggingface as hf
+from ..hub import xet
 from ..hub.resources import File
 from ..store.contract import View
 from . import blobs
@@ -158,7 +159,7 @@ class Files:
         """As the client shall see it: without Xet when the plain file is the better way."""
         if "x-xet-hash" not in stored.headers or self._means.rules.keep_xet(stored.size):
             return stored
-        return replace(stored, headers=stored.headers.without(*hf.XET_FIELDS))
+        return replace(stored, headers=stored.headers.without(*xet.XET_FIELDS))
 
     async def _relayed(self, request: Request) -> Reply:
         """The client's own request, with its own rights."""
@@ -167,12 +168,12 @@ class Files:
     def _hidden(self, answer: Answer) -> frozenset[str]:
         size = answer.headers.get("x-linked-size") or ""
         keep = self._means.rules.keep_xet(int(size) if size.isdigit() else None)
-        return frozenset() if keep else frozenset(field.lower() for field in hf.XET_FIELDS)
+        return frozenset() if keep else frozenset(field.lower() for field in xet.XET_FIELDS)
 
 
 def _about_xet(request: Request, shown: StoredResponse) -> bool:
     """Asked for the Xet facts as JSON in place of the file, where Xet is left to the client."""
-    return "x-xet-hash" in shown.headers and hf.XET_FACTS in (request.headers.get("accept") or "")
+    return "x-xet-hash" in shown.headers and xet.XET_FACTS in (request.headers.get("accept") or "")
 
 
 def _commit(rows: Sequence[StoredResponse]) -> str:

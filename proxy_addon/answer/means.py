@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ..access.issued import IssuedLinks
 from ..access.public import PublicRepos
 from ..core.messages import StoredResponse
 from ..core.storing import Terms
@@ -16,7 +17,7 @@ from ..fetch.fills import Fills
 from ..fetch.flights import Flights
 from ..fetch.upstream import Upstream
 from ..hub.classify import Classifier
-from ..hub.huggingface import NATIVE_ABOVE
+from ..hub.xet import NATIVE_ABOVE
 from ..store.contract import Store
 
 DAY = 86400.0
@@ -61,6 +62,7 @@ class Means:
     flights: Flights
     fills: Fills
     public: PublicRepos
+    issued: IssuedLinks
     classifier: Classifier
     clock: Callable[[], float]
     boundary: Callable[[], str]  # a fresh multipart boundary

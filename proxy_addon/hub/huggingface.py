@@ -8,12 +8,12 @@ answered upstream by a redirect whose head carries everything that matters (comm
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ..core.messages import Headers
+from . import git, xet
 from .paths import joined, normal_query, plain, quoted, quoted_rev, segments, url_key
 from .resources import (
     COMMIT,
@@ -33,14 +33,12 @@ HUB = "huggingface"
 ORIGIN = "https://huggingface.co"
 SUFFIXES = ("huggingface.co", "hf.co")
 HOME_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})  # one hub under three names
-NATIVE_ABOVE = 50_000_000_000  # bytes: newer clients refuse a larger file without Xet
 
 _TYPES = ("models", "datasets", "spaces", "kernels", "buckets")
 _HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 _API_TAILS = ("revision", "tree", "paths-info", "refs", "commits", "commit", "compare", "xet-read-token", "auth-check")
 _SECRET_TAILS = frozenset({"xet-read-token", "auth-check"})
 _WITH_ASSETS = (("rows",), ("first-rows",), ("search",), ("filter",))  # their bodies hold signed links
-_GIT = frozenset({"git-upload-pack", "git-receive-pack"})
 _READS = frozenset({"GET", "HEAD"})
 
 
@@ -57,9 +55,9 @@ def classify(method: str, host: str, path: str, query: str, body_digest: str = "
     if method not in _READS:
         return Telemetry(HUB) if parts[-1:] == ("telemetry",) else Passed(HUB, Kind.UPLOAD)
     if host.startswith("cas-server."):
-        return Secret(HUB)
+        return xet.reconstruction(HUB, parts)
     if host.startswith("transfer.") and parts[:1] == ("xorbs",):
-        return Secret(HUB, Kind.XORB)
+        return xet.xorb(HUB, parts, query)
     if (digest := _link(host, parts)) is not None:
         return Blob(HUB, digest)
     if host == "datasets-server.huggingface.co" and parts[:1] in _WITH_ASSETS:
@@ -92,10 +90,9 @@ def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...],
     for cut, name in enumerate(rest[1:4], start=1):
         if name in ("resolve", "raw") and cut <= 2 and len(rest) > cut + 1:
             return _file(method, host, query, Repo(HUB, repo_type, joined(rest[:cut])), name, rest[cut + 1 :])
-        if cut <= 2 and (name in _GIT or (name == "info" and rest[cut + 1 : cut + 2] in (("refs",), ("lfs",)))):
+        if cut <= 2 and git.is_git(rest[cut:]):
             repo = Repo(HUB, repo_type, joined(rest[:cut]).removesuffix(".git"))
-            writes = "git-receive-pack" in (name, *parse_qs(query).get("service", ()))
-            return Passed(HUB, Kind.GIT, repo if writes else None)
+            return git.classify(method, repo, rest[cut:], query)
     if method not in _READS:
         return Passed(HUB, Kind.UPLOAD)
     return Plain(HUB, url_key(f"https://{host}{path}{'?' + query if query else ''}"), strict=True)
@@ -269,24 +266,3 @@ _TEXT = frozenset(
 def content_type(name: str) -> str:
     """What the hub itself sends: text is text/plain, so that no browser runs it; the rest is octets."""
     return "text/plain; charset=utf-8" if name.rsplit(".", 1)[-1] in _TEXT else "application/octet-stream"
-
-
-# -- Xet: the bridge edit --------------------------------------------------------------------------------------------
-
-XET_FACTS = "application/vnd.xet-fileinfo+json"
-XET_FIELDS = ("X-Xet-Hash", "X-Xet-Refresh-Route", "Link")
-
-
-def without_xet(document: Any, keep: Callable[[int], bool]) -> Any:
-    """A listing without `xetHash` for files up to a size: clients then take the plain file. Edits in place."""
-    stack = [document]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, list):
-            stack.extend(node)
-        elif isinstance(node, dict):
-            size = node.get("size")
-            if "xetHash" in node and not (isinstance(size, int) and keep(size)):
-                del node["xetHash"]
-            stack.extend(v for v in node.values() if isinstance(v, dict | list))
-    return document

@@ -37,10 +37,11 @@ class Repo:
     hub: str
     type: str  # models | datasets | spaces | kernels | buckets
     id: str  # "org/name", or "name" for the hub's oldest repos
+    site: str = ""  # a second site of the hub, with repos of its own ("ai")
 
     @property
     def key(self) -> str:
-        return f"{self.hub}/{self.type}/{self.id}"
+        return f"{self.hub}{self.site and '.'}{self.site}/{self.type}/{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,42 @@ class Blob:
     @property
     def key(self) -> str:
         return f"link:{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """git-lfs asks where objects lie; the answer is links, each good for one object and one user."""
+
+    repo: Repo
+    kind = Kind.GIT
+
+    @property
+    def hub(self) -> str:
+        return self.repo.hub
+
+
+@dataclass(frozen=True, slots=True)
+class Xorb:
+    """A range of a xorb's bytes, by a URL that is signed for just that range."""
+
+    hub: str
+    hash: str  # 64 hex, as Xet prints it
+    start: int
+    end: int  # half-open
+    kind = Kind.XORB
+
+    @property
+    def key(self) -> str:
+        return f"xorb:{self.hash}:{self.start}-{self.end}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """Which xorb ranges a file is made of, with a signed URL for each: never stored, only read in passing."""
+
+    hub: str
+    file: str  # the file's Xet hash, 64 hex
+    kind = Kind.SECRET
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,4 +179,4 @@ class Malformed:
     kind = Kind.MALFORMED
 
 
-type Resource = File | Blob | Document | Secret | Telemetry | Passed | Plain | Malformed
+type Resource = File | Blob | Batch | Xorb | Reconstruction | Document | Secret | Telemetry | Passed | Plain | Malformed

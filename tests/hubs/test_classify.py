@@ -10,6 +10,7 @@ from proxy_addon.config.places import OtherHost
 from proxy_addon.hub.classify import Classifier
 from proxy_addon.hub.paths import url_key
 from proxy_addon.hub.resources import (
+    Batch,
     Blob,
     Document,
     File,
@@ -17,10 +18,12 @@ from proxy_addon.hub.resources import (
     Malformed,
     Passed,
     Plain,
+    Reconstruction,
     Repo,
     Resource,
     Secret,
     Telemetry,
+    Xorb,
 )
 
 SHA, HEX = "a" * 40, "b" * 64
@@ -113,8 +116,10 @@ SECRETS = [
     f"{H}/api/models/org/name/auth-check",
     f"{H}/api/settings/tokens",
     f"{H}/api/buckets/org/name/tree",
-    f"https://cas-server.xethub.hf.co/v1/reconstructions/{HEX}",
-    f"https://transfer.xethub.hf.co/xorbs/default/{HEX}?X-Xet-Signed-Range=bytes%3D0-1&Signature=x",
+    f"https://cas-server.xethub.hf.co/v1/reconstructions/{HEX[1:]}",
+    "https://cas-server.xethub.hf.co/v1/chunks/default/x",
+    f"https://transfer.xethub.hf.co/xorbs/default/{HEX}?X-Xet-Signed-Range=bytes%3D0-1,5-9&Signature=x",
+    f"https://transfer.xethub.hf.co/xorbs/default/{HEX}?X-Xet-Signed-Range=bytes%3D9-5&Signature=x",
     f"https://transfer.xethub-eu.hf.co/xorbs/default/{HEX}",
     *(f"https://datasets-server.huggingface.co/{what}?dataset=org/name" for what in ("rows", "first-rows", "search")),
     "https://datasets-server.huggingface.co/filter?dataset=org/name&where=x",
@@ -124,6 +129,16 @@ SECRETS = [
 @pytest.mark.parametrize("url", SECRETS)
 def test_what_is_never_stored(url: str) -> None:
     assert isinstance(ask(url), Secret)
+
+
+@pytest.mark.parametrize("spelling", ["v2/reconstructions", "v1/reconstructions", "reconstructions", "reconstruction"])
+def test_every_spelling_of_a_reconstruction(spelling: str) -> None:
+    assert ask(f"https://cas-server.xethub.hf.co/{spelling}/{HEX}") == Reconstruction(HUB, HEX)
+
+
+def test_a_range_of_a_xorb_is_what_its_link_is_signed_for() -> None:
+    found = ask(f"https://transfer.xethub.hf.co/xorbs/default/{HEX}?X-Xet-Signed-Range=bytes%3D5-9&Signature=x")
+    assert found == Xorb(HUB, HEX, 5, 10) and isinstance(found, Xorb) and found.key == f"xorb:{HEX}:5-10"
 
 
 LINKS = [
@@ -145,7 +160,7 @@ PASSED = [
     ("GET", "/org/name.git/info/refs?service=git-receive-pack", Kind.GIT, repo("org/name")),
     ("POST", "/datasets/org/name/git-upload-pack", Kind.GIT, None),
     ("POST", "/org/name.git/git-receive-pack", Kind.GIT, repo("org/name")),
-    ("POST", "/org/name.git/info/lfs/objects/batch", Kind.GIT, None),
+    ("POST", "/org/name.git/info/lfs/objects/verify", Kind.GIT, None),
     ("POST", "/api/models/org/name/commit/main", Kind.UPLOAD, repo("org/name")),
     ("POST", "/api/models/org/name/preupload/main", Kind.UPLOAD, repo("org/name")),
     ("PUT", "/org/name/resolve/main/x", Kind.UPLOAD, repo("org/name")),
@@ -156,6 +171,10 @@ PASSED = [
 @pytest.mark.parametrize(("method", "target", "kind", "writes"), PASSED)
 def test_what_the_edge_relays(method: str, target: str, kind: Kind, writes: Repo | None) -> None:
     assert ask(H + target, method) == Passed(HUB, kind, writes)
+
+
+def test_what_git_lfs_asks_is_answered_here() -> None:
+    assert ask(f"{H}/datasets/org/name.git/info/lfs/objects/batch", "POST") == Batch(repo("org/name", "datasets"))
 
 
 def test_telemetry() -> None:

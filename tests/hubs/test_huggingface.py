@@ -8,6 +8,7 @@ import pytest
 
 from proxy_addon.core.messages import Headers
 from proxy_addon.hub import huggingface as hf
+from proxy_addon.hub import xet
 from proxy_addon.hub.paths import normal_query, quoted
 from proxy_addon.hub.resources import File, Repo
 
@@ -83,7 +84,7 @@ def test_a_rename_stays_on_the_hub(location: str, renamed: bool) -> None:
 
 def test_only_small_files_lose_their_xet_hash() -> None:
     listing = [{"xetHash": "x", "size": 1, "lfs": {"size": 1}}, {"xetHash": "y", "size": 100}, {"xetHash": "z"}]
-    kept = hf.without_xet(json.loads(json.dumps({"a": listing})), lambda size: size > 50)["a"]
+    kept = xet.without_xet(json.loads(json.dumps({"a": listing})), lambda size: size > 50)["a"]
     assert [entry.get("xetHash") for entry in kept] == [None, "y", None] and kept[0]["lfs"] == {"size": 1}
 
 
@@ -91,7 +92,7 @@ def test_deep_nesting_is_no_danger() -> None:
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
-    assert hf.without_xet(deep, lambda size: False) is deep
+    assert xet.without_xet(deep, lambda size: False) is deep
     while deep:
         deep = deep.pop()  # type: ignore[assignment]
 

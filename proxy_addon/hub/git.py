@@ -1,0 +1,22 @@
+"""git over HTTP, the same on every hub: smart HTTP below the repo, and the LFS batch that names where objects lie."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+from .resources import Batch, Kind, Passed, Repo, Resource
+
+_PACKS = frozenset({"git-upload-pack", "git-receive-pack"})
+_BATCH = ("info", "lfs", "objects", "batch")
+
+
+def is_git(tail: tuple[str, ...]) -> bool:
+    """Whether what follows the repo in a path is git's."""
+    return (tail[:1] == ("info",) and tail[1:2] in (("refs",), ("lfs",))) or (len(tail) == 1 and tail[0] in _PACKS)
+
+
+def classify(method: str, repo: Repo, tail: tuple[str, ...], query: str) -> Resource:
+    if method == "POST" and tail == _BATCH:
+        return Batch(repo)
+    writes = "git-receive-pack" in (*tail, *parse_qs(query).get("service", ()))
+    return Passed(repo.hub, Kind.GIT, repo if writes else None)

@@ -1,0 +1,55 @@
+"""Xet: what of it passes by here, and how clients are kept from it.
+
+A file is a row of *terms*, each a run of chunks in a *xorb*. A client asks the CAS for the reconstruction of a file
+(by the file's Xet hash) and then fetches byte ranges of xorbs, each by a URL that is signed for just that range. In
+*bridge* mode clients never get so far: without the Xet fields they take the plain file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+from .resources import Kind, Reconstruction, Resource, Secret, Xorb
+
+NATIVE_ABOVE = 50_000_000_000  # bytes: newer clients refuse a larger file without Xet
+_HEX64 = re.compile(r"[0-9a-f]{64}\Z")
+_SPAN = re.compile(r"bytes=([0-9]{1,12})-([0-9]{1,12})\Z")
+
+
+def reconstruction(hub: str, parts: tuple[str, ...]) -> Resource:
+    """`/v2/reconstructions/{file}` and the older spellings; all else on the CAS is nobody's but the client's."""
+    *_, what, file = ("", "", *parts)
+    return Reconstruction(hub, file) if what.startswith("reconstruction") and _HEX64.match(file) else Secret(hub)
+
+
+def xorb(hub: str, parts: tuple[str, ...], query: str) -> Resource:
+    """`/xorbs/{prefix}/{hash}`, signed for one range of bytes; a link signed for several is passed on."""
+    spans = parse_qs(query).get("X-Xet-Signed-Range", [""])
+    span = _SPAN.match(spans[0]) if len(spans) == 1 else None
+    if span is None or not _HEX64.match(parts[-1]) or int(span[2]) < int(span[1]):
+        return Secret(hub, Kind.XORB)
+    return Xorb(hub, parts[-1], int(span[1]), int(span[2]) + 1)
+
+
+# -- the bridge edit -------------------------------------------------------------------------------------------------
+
+XET_FACTS = "application/vnd.xet-fileinfo+json"
+XET_FIELDS = ("X-Xet-Hash", "X-Xet-Refresh-Route", "Link")
+
+
+def without_xet(document: Any, keep: Callable[[int], bool]) -> Any:
+    """A listing without `xetHash` for files up to a size: clients then take the plain file. Edits in place."""
+    stack = [document]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, dict):
+            size = node.get("size")
+            if "xetHash" in node and not (isinstance(size, int) and keep(size)):
+                del node["xetHash"]
+            stack.extend(v for v in node.values() if isinstance(v, dict | list))
+    return document
