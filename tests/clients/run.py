@@ -6,6 +6,7 @@ The child sees no variable of ours: only proxy, CA and cache settings, and a hom
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import textwrap
 from collections.abc import Mapping
@@ -16,16 +17,27 @@ import certifi
 
 type HubEnv = Literal["hub2", "hub1", "hub036"]
 type ModelScopeEnv = Literal["ms140", "ms129"]
-type Env = HubEnv | ModelScopeEnv
+type XetEnv = Literal["xet16", "xet14"]
+type Env = HubEnv | ModelScopeEnv | XetEnv
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVS: tuple[HubEnv, ...] = ("hub2", "hub1", "hub036")
 MODELSCOPE_ENVS: tuple[ModelScopeEnv, ...] = ("ms140", "ms129")
+CA_NAMES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS")
 LIVES_IN: dict[Env, str] = {"ms129": "hub2"}  # needs the large packages that are there
 
 
 def python_of(env: Env) -> Path:
     return ROOT / ".clients" / LIVES_IN.get(env, env) / "bin" / "python"
+
+
+def node_project(folder: Path) -> Path:
+    """A folder as a Node user has it: the packages that `scripts/clients` installed, and our programs beside them."""
+    folder.mkdir(parents=True)
+    (folder / "node_modules").symlink_to(ROOT / ".clients/node/node_modules")
+    for program in (ROOT / "tests/clients/node").glob("*.mjs"):
+        shutil.copy(program, folder)
+    return folder
 
 
 def minilm_folder() -> Path:
@@ -47,7 +59,7 @@ def environment(
         "HF_HOME": str(home / "hf"),
         "MODELSCOPE_CACHE": str(home / "ms"),
         **proxy,
-        **dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"), str(ca_bundle)),
+        **dict.fromkeys(CA_NAMES, str(ca_bundle)),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONFAULTHANDLER": "1",

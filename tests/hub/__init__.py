@@ -9,7 +9,7 @@ It is faithful to what real clients need and were recorded to get; where the rea
 the plain thing. `HubProcess` runs the same hub apart from the measuring process.
 """
 
-from .content import Memory, OnDisk, Synthetic
+from .content import Memory, OnDisk, Part, Spliced, Synthetic
 from .control import HubProcess, RemoteHub
 from .log import Record
 from .plain import Scripted
@@ -23,11 +23,13 @@ __all__ = [
     "HubProcess",
     "Memory",
     "OnDisk",
+    "Part",
     "Record",
     "RemoteHub",
     "Repo",
     "Scripted",
     "Splice",
+    "Spliced",
     "Synthetic",
     "TestHub",
     "minilm",

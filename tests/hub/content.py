@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import random
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Protocol
@@ -67,6 +68,37 @@ class OnDisk:
     def __del__(self) -> None:
         if "_file" in self.__dict__:
             os.close(self._file)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Bytes `start` up to `end` of a source, which begin at a unit, and end at one or with the source."""
+
+    source: Source
+    start: int
+    end: int
+
+
+class Spliced:
+    """A file made of parts of others, as one that shares most of its bytes with an older one."""
+
+    def __init__(self, *parts: Part) -> None:
+        self.parts = parts
+        self.size = sum(part.end - part.start for part in parts)
+
+    def read(self, offset: int, limit: int) -> bytes:
+        out, at = bytearray(), 0
+        for part in self.parts:
+            length = part.end - part.start
+            low, high = max(0, offset - at), min(length, offset + limit - at)
+            if low < high:
+                out += part.source.read(part.start + low, high - low)
+            at += length
+        return bytes(out)
+
+    @cached_property
+    def sha256(self) -> str:
+        return _digest(self)
 
 
 class Synthetic:

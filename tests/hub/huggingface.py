@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from . import cdn, git_http, hf_api, hf_files
+from . import cdn, git_http, hf_api, hf_files, ollama
 from .exchange import Answer, Exchange, Fields, as_json, error, text
 from .hf_access import AUTHENTICATE, BAD_TOKEN, TYPES, files_denied, find
 from .repo import Repo
@@ -64,6 +64,8 @@ def _route(hub: TestHub, ex: Exchange) -> Answer | None:
             return _in_repo(hub, ex, type, f"{owner}/{name}", lambda r: hf_api.METHODS[verb](hub, ex, r, *rest))
         case ["api", type, *id] if type in TYPES and len(id) in (1, 2):
             return _in_repo(hub, ex, type, "/".join(id), lambda r: hf_api.info(hub, ex, r))
+        case ["v2", *id, ("manifests" | "blobs") as what, name] if len(id) in (1, 2):
+            return ollama.answer(hub, ex, "/".join(id), what, name)
         case ["buckets", owner, name, "resolve", *path]:
             return _in_repo(hub, ex, "buckets", f"{owner}/{name}", lambda r: _in_bucket(hub, ex, r, "/".join(path)))
         case [type, owner, name, verb, revision, *path] if type in TYPES and verb in FILE_ROUTES and path:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from . import gitids
 from .content import Source, source_of
-from .xorbs import Xorb, xorbs_of
+from .xorbs import Extent, Packing, Xorb, extents_of, file_hash
 
 type Storage = Literal["git", "lfs", "xet"]
 type Hub = Literal["huggingface", "modelscope"]
@@ -71,7 +71,7 @@ def make_file(path: str, content: Content, storage: Storage | None, large: Stora
     if kind == "git":
         return File(path, source, kind, gitids.blob_id(bytes(source.read(0, source.size))))
     sha256 = source.sha256
-    xet = hashlib.sha256(f"xet:{sha256}".encode()).hexdigest() if kind == "xet" else None
+    xet = file_hash(sha256) if kind == "xet" else None
     return File(path, source, kind, gitids.blob_id(gitids.pointer(sha256, source.size)), sha256, xet)
 
 
@@ -89,6 +89,7 @@ class Repo:
     hub: Hub = "huggingface"
     sites: Iterable[str] = ("cn",)  #: of a repo on ModelScope: "cn", "ai"
     issues: list[dict[str, str]] = field(default_factory=list)  #: `filesWithIssues` of the security scan
+    packing: Packing = "none"  #: how the chunks of its Xet files are stored
 
     def __post_init__(self) -> None:
         where = "" if self.hub == "huggingface" else f"{self.hub}:"
@@ -100,6 +101,7 @@ class Repo:
         self.refs: dict[str, str] = {}  #: "refs/heads/main" -> commit
         self.blobs: dict[str, File] = {}  #: by SHA-256 and by Xet hash
         self.xorbs: dict[str, Xorb] = {}
+        self.extents: dict[str, list[Extent]] = {}  #: by Xet hash
         self.commit(self.files, title="initial commit", storage=self.storage)
 
     def commit(
@@ -187,5 +189,6 @@ class Repo:
             self.blobs[file.sha256] = file
         if file.xet:
             self.blobs[file.xet] = file
-            self.xorbs |= {x.hash: x for x in xorbs_of(file.source, file.xet)}
+            self.extents[file.xet] = list(extents_of(file.source, self.packing))
+            self.xorbs |= {extent.xorb.hash: extent.xorb for extent in self.extents[file.xet]}
         return file

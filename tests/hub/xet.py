@@ -61,23 +61,24 @@ async def transfer(hub: TestHub, ex: Exchange) -> Answer | None:
 
 
 def _xorb(hub: TestHub, ex: Exchange, xorb: Xorb) -> Answer:
-    file = next(r.blobs[xorb.file_hash] for r in hub.repos.values() if xorb.file_hash in r.blobs)
+    file = next((r.blobs[xorb.file_hash] for r in hub.repos.values() if xorb.file_hash in r.blobs), None)
+    digest, size = (file.digest, file.size) if file else (xorb.hash, xorb.size)
     head = [("Content-Type", "application/octet-stream"), ("ETag", f'"{xorb.hash}"'), ("Accept-Ranges", "bytes")]
     if not ex.effect.xorb_200:
-        return Answer(200, head, xorb, True, False, file.digest, file.size)
+        return Answer(200, head, xorb, True, False, digest, size)
     span = span_of(ex.header("range"), xorb.size)
     start, end = span if isinstance(span, tuple) else (0, xorb.size)
-    return Answer(200, head, xorb.read(start, end - start), False, False, file.digest, file.size)
+    return Answer(200, head, xorb.read(start, end - start), False, False, digest, size)
 
 
 def _reconstruction(ex: Exchange, repo: Repo, file: File, start: int, end: int, version: int) -> dict[str, Any]:
-    low, high = start // CHUNK, -(-end // CHUNK)
+    low, high, at = start // CHUNK, -(-end // CHUNK), 0
     terms: list[dict[str, Any]] = []
     where: dict[str, list[dict[str, Any]]] = {}
-    for xorb in repo.xorbs.values():
-        if xorb.file_hash != file.xet:
-            continue
-        first, last = max(low, xorb.first), min(high, xorb.last)
+    for extent in repo.extents[file.xet or ""]:
+        xorb, before = extent.xorb, extent.first - at  # chunks in the file -> chunks of the xorb's own file
+        at += extent.last - extent.first
+        first, last = max(low + before, extent.first), min(high + before, extent.last)
         if first >= last:
             continue
         chunks = {"start": first - xorb.first, "end": last - xorb.first}
@@ -87,8 +88,8 @@ def _reconstruction(ex: Exchange, repo: Repo, file: File, start: int, end: int, 
         url = sign(f"{TRANSFER}/xorbs/default/{xorb.hash}", ex.effect.url_ttl, signed)
         terms.append({"hash": xorb.hash, "unpacked_length": xorb.unpacked(first, last), "range": chunks})
         if version == 2:
-            where[xorb.hash] = [{"url": url, "ranges": [{"chunks": chunks, "bytes": span}]}]
+            where.setdefault(xorb.hash, []).append({"url": url, "ranges": [{"chunks": chunks, "bytes": span}]})
         else:
-            where[xorb.hash] = [{"range": chunks, "url": url, "url_range": span}]
+            where.setdefault(xorb.hash, []).append({"range": chunks, "url": url, "url_range": span})
     key = "xorbs" if version == 2 else "fetch_info"
     return {"offset_into_first_range": start - low * CHUNK, "terms": terms, key: where}
