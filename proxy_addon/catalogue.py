@@ -8,9 +8,9 @@ a proxy may be running on the same directory.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from .core.messages import StoredResponse
 from .hub.classify import Classifier
@@ -84,42 +84,45 @@ class Catalogue:
                 return next((e for e in await self.entries() if e.blob == blob), None)
         return None
 
-    async def commit(self, target: Target) -> str | None:
-        """The commit of the target's revision, if that is known here."""
-        if target.rev is None or COMMIT.match(target.rev):
-            return target.rev
-        rows = await self._store.responses.get(_ref_key(target))
-        return dict(rows[0].facts).get("commit") if rows else None
+    async def revisions(self, target: Target) -> set[str]:
+        """What the target's revision is called in keys: as it is named, and by its commit if that is known here."""
+        if target.rev is None:
+            return set()
+        rows = () if COMMIT.match(target.rev) else await self._store.responses.get(_ref_key(target))
+        commit = dict(rows[0].facts).get("commit") if rows else None
+        return {target.rev, commit} - {None}  # type: ignore[return-value]
 
     async def of(self, target: Target) -> list[Entry]:
         """The blobs of a repo's files, at any revision or at the one that is named; of each only those files."""
-        commit = await self.commit(target)
-        if target.rev is not None and commit is None:
-            return []
+        revisions = await self.revisions(target)
         found = []
         for entry in await self.entries():
-            files = tuple(f for f in entry.files if f.repo == target.repo and commit in (None, f.rev))
+            files = tuple(f for f in entry.files if f.repo == target.repo and (not revisions or f.rev in revisions))
             if files:
                 found.append(Entry(entry.listed, files))
         return found
 
     async def documents(self, target: Target) -> set[str]:
         """Blobs of the repo's infos and listings: what a client asks for before the files."""
-        prefixes = await self._prefixes(target, ("api", "raw"))
-        return {row.blob async for rows in self._of(prefixes) for row in rows if row.blob}
+        revisions = await self.revisions(target)
+        return {row.blob async for _, rows in self._about(target, revisions) for row in rows if row.blob}
 
     async def remove(self, target: Target) -> tuple[list[Entry], list[Entry]]:
         """Forget the target: (the blobs that are gone, those that stay because other files are the same)."""
         entries = {entry.blob: entry for entry in await self.entries()}
-        commit = await self.commit(target)
+        revisions = await self.revisions(target)
         gone: list[Entry] = []
         stay: list[Entry] = []
         for entry in await self.of(target):
-            shared = [f for f in entries[entry.blob].files if f.repo != target.repo or commit not in (None, f.rev)]
+            others = [f for f in entries[entry.blob].files if f.repo != target.repo]
+            shared = others or (revisions and [f for f in entries[entry.blob].files if f.rev not in revisions])
             (stay if shared else gone).append(entry)
         documents = {blob for blob in await self.documents(target) if blob in entries and not entries[blob].files}
-        for prefix in await self._prefixes(target, ("file", "api", "raw")):
+        keys = [key async for key, _ in self._about(target, revisions)]
+        for prefix in _prefixes("file", target.repo, revisions):
             await self._store.responses.invalidate(prefix)
+        for key in keys:
+            await self._store.responses.put(key, ())
         await self._forget_refs(target)
         for blob in (*documents, *(entry.blob for entry in gone)):
             await self._store.blobs.drop(blob)
@@ -131,22 +134,16 @@ class Catalogue:
         else:
             await self._store.responses.put(_ref_key(target), ())
 
-    async def _prefixes(self, target: Target, kinds: Iterable[str]) -> list[str]:
-        """Of the keys under which the target's stored responses are."""
-        repo, revisions = target.repo.key, {target.rev, await self.commit(target)} - {None}
-        found = []
-        for kind in kinds:
-            if target.rev is None:
-                found.append(f"{kind}:{repo}{':' if kind == 'api' else '@'}")
-            for rev in filter(None, revisions):
-                tails = (f":revision/{quoted_rev(rev)}?", f":tree/{quoted_rev(rev)}?")
-                found += [f"{kind}:{repo}{tail}" for tail in (tails if kind == "api" else (f"@{quoted_rev(rev)}/",))]
-        return found
-
-    async def _of(self, prefixes: Iterable[str]) -> AsyncIterator[tuple[StoredResponse, ...]]:
-        for prefix in prefixes:
-            async for _, rows in self._rows(prefix):
-                yield rows
+    async def _about(
+        self, target: Target, revisions: Collection[str]
+    ) -> AsyncIterator[tuple[str, tuple[StoredResponse, ...]]]:
+        """Infos, listings and raw text of the repo, or of these revisions of it."""
+        for prefix in _prefixes("raw", target.repo, revisions):
+            async for found in self._rows(prefix):
+                yield found
+        async for key, rows in self._rows(f"api:{target.repo.key}:"):
+            if not revisions or _revision_in(key.removeprefix(f"api:{target.repo.key}:")) in revisions:
+                yield key, rows
 
     async def _rows(self, prefix: str) -> AsyncIterator[tuple[str, tuple[StoredResponse, ...]]]:
         at = ""
@@ -171,6 +168,20 @@ def by_repo(entries: Iterable[Entry]) -> dict[Repo, Holding]:
             revisions[repo] |= {file.rev for file in files}
             holding.revisions = len(revisions[repo])
     return dict(sorted(found.items(), key=lambda item: (-item[1].held, item[0].key)))
+
+
+def _prefixes(kind: str, repo: Repo, revisions: Collection[str]) -> list[str]:
+    """Of the keys under which stored responses are that name a path."""
+    return [f"{kind}:{repo.key}@{quoted_rev(rev)}/" for rev in revisions] or [f"{kind}:{repo.key}@"]
+
+
+def _revision_in(tail: str) -> str:
+    """The revision that an API call is about: in the path on Hugging Face, in the query on ModelScope."""
+    path, _, query = tail.partition("?")
+    what, _, rest = path.partition("/")
+    if what in ("revision", "tree"):
+        return unquote(rest.partition("/")[0])
+    return parse_qs(query).get("Revision", [""])[0]
 
 
 def _ref_key(target: Target) -> str:

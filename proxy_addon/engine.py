@@ -17,10 +17,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol, assert_never
 
+from .answer import uploads
+from .answer.batches import Batches, only_downloads
 from .answer.documents import Documents
 from .answer.files import Files
+from .answer.granting import granted
+from .answer.layers import Layers
 from .answer.links import Links
 from .answer.means import Means
+from .answer.native import NativeXet
 from .answer.plain import Plains
 from .answer.relay import relay
 from .answer.replies import refusal
@@ -35,6 +40,7 @@ from .hub.resources import (
     Document,
     File,
     Kind,
+    Layer,
     Malformed,
     Passed,
     Plain,
@@ -64,10 +70,15 @@ class Engine:
         tunnels: bool,
         connect_to: Callable[[str, int], tuple[str, int] | None],
         observer: Observer,
+        read_only: bool = False,
     ) -> None:
+        self._read_only = read_only
         self._means, self._tunnels, self._connect_to, self._observer = means, tunnels, connect_to, observer
-        self._files, self._documents = Files(means), Documents(means)
+        self._documents = Documents(means)
+        self._files = Files(means, self._documents)
         self._plains, self._links = Plains(means), Links(means)
+        self._batches, self._layers = Batches(means), Layers(means, self._documents)
+        self._xet = NativeXet(means)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- the life of a request --------------------------------------------------------------------------------------
@@ -78,28 +89,38 @@ class Engine:
             reply = await self._answered(request, resource)
         except BodyLost as lost:
             reply = refusal(request, 502, f"hubgate: {lost}", Detail.UPSTREAM)
-        return _signed(reply, resource) if isinstance(reply, Reply) else reply
+        return _signed(self._xet.overhear(reply, resource), resource) if isinstance(reply, Reply) else reply
 
     async def _answered(self, request: Request, resource: Resource) -> Reply | Pass:
         match resource:
             case _ if request.scheme == "http" and resource.hub not in ("other", "-"):
                 return _to_https(request)
+            case _ if self._denies(resource) or (self._read_only and _places(request, resource)):
+                return uploads.denied(request, resource)
             case Malformed(reason):
                 return refusal(request, 400, f"hubgate: {reason}", Detail.MALFORMED)
             case Telemetry():
                 return Reply(200, Headers((("Content-Length", "0"),)), b"", Outcome(detail=Detail.LOCAL))
             case File():
                 return await self._files.answer(request, resource)
+            case Document(what="manifest"):
+                return await self._layers.manifest(request, resource)
             case Document():
                 return await self._documents.answer(request, resource)
+            case Layer():
+                return await self._layers.answer(request, resource)
             case Blob():
                 return await self._links.answer(request, resource)
+            case Batch():
+                return await self._batches.answer(request, resource)
             case Plain():
                 return await self._plains.answer(request, resource)
+            case Secret(hub="other") if (named := granted(self._means, request)) is not None:
+                return await self._plains.answer(request, named)
             case Secret(hub, kind):
                 return await relay(self._means, request, hub=hub, kind=kind)
-            case Batch() | Xorb() | Reconstruction():
-                return await relay(self._means, request, hub=resource.hub, kind=resource.kind)
+            case Xorb() | Reconstruction():
+                return await self._xet.answer(request, resource)
             case Passed(hub="other") if self._holds(request):
                 return await self._unsafe(request)
             case Passed(hub, kind):
@@ -111,7 +132,7 @@ class Engine:
         """The reply if nothing but memory is needed for it."""
         resource = self._resource(request)
         reply = self._seen(self._means.store.memory, request, resource)
-        return None if reply is None else _signed(reply, resource)
+        return None if reply is None else _signed(self._xet.glimpse(reply, resource), resource)
 
     async def glance(self, request: Request) -> Reply | None:
         """The reply if nothing but one look at the disk is needed for it."""
@@ -119,7 +140,7 @@ class Engine:
         if not isinstance(resource, File | Document | Plain):
             return None
         reply = await self._means.store.glance(lambda view: self._seen(view, request, resource))
-        return None if reply is None else _signed(reply, resource)
+        return None if reply is None else _signed(self._xet.glimpse(reply, resource), resource)
 
     def _seen(self, view: View, request: Request, resource: Resource) -> Reply | None:
         """A small warm hit, from what `view` shows; None for all else."""
@@ -128,7 +149,7 @@ class Engine:
         match resource:
             case File():
                 return self._files.quickly(view, request, resource)
-            case Document():
+            case Document() if resource.what != "manifest":
                 return self._documents.quickly(view, request, resource)
             case Plain():
                 return self._plains.quickly(view, request, resource)
@@ -138,9 +159,17 @@ class Engine:
     def takes(self, request: Request) -> bool:
         """Whether `handle` answers; the edge then brings the whole body, at most `LARGEST_REQUEST` bytes."""
         resource = self._resource(request)
-        if not isinstance(resource, Passed):
+        if not isinstance(resource, Passed) or self._denies(resource):
             return True
         return self._holds(request) if resource.hub == "other" else request.scheme == "http"
+
+    def refuses(self, request: Request) -> Reply | None:
+        """The reply to what is refused for its head alone, however much body would follow."""
+        resource = self._resource(request)
+        return _signed(uploads.denied(request, resource), resource) if self._denies(resource) else None
+
+    def _denies(self, resource: Resource) -> bool:
+        return self._read_only and uploads.writes(resource)
 
     def _resource(self, request: Request) -> Resource:
         digest = _asked_in(request) if request.body else ""
@@ -199,7 +228,7 @@ class Engine:
 
     async def _forget(self, repo: Repo) -> None:
         """An upload went through: what the repo's branches and listings were is no longer so."""
-        for prefix in (f"ref:{repo.key}@", f"api:{repo.key}:", f"raw:{repo.key}@"):
+        for prefix in repo.changing:
             await self._means.store.responses.invalidate(prefix)
         await self._means.public.forget(repo.key)
 
@@ -212,6 +241,7 @@ class Engine:
         """Wait for what was promised in the background."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
+        await self._xet.close()
 
 
 def _signed(reply: Reply, resource: Resource) -> Reply:
@@ -219,6 +249,10 @@ def _signed(reply: Reply, resource: Resource) -> Reply:
     reply.headers = Headers((*reply.headers.fields, ("Cache-Status", reply.outcome.header)))
     reply.hub, reply.kind = resource.hub, resource.kind
     return reply
+
+
+def _places(request: Request, resource: Resource) -> bool:
+    return isinstance(resource, Batch) and not only_downloads(request)
 
 
 def _to_https(request: Request) -> Reply:

@@ -52,6 +52,13 @@ class _Watched:
     read: Callable[[], float]
 
 
+@dataclass(slots=True)
+class _Labelled:
+    label: str
+    help: str
+    read: Callable[[], Mapping[str, float]]
+
+
 class Metrics(Collector):
     """`stats` is the store's; it is awaited once per scrape."""
 
@@ -64,6 +71,7 @@ class Metrics(Collector):
         self._upstream_bytes = dict.fromkeys(HUBS, 0)
         self._upstream_requests: dict[tuple[str, str], int] = {}
         self._watched: dict[str, _Watched] = {}
+        self._labelled: dict[str, _Labelled] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -99,6 +107,10 @@ class Metrics(Collector):
     def gauge(self, name: str, help: str, read: Callable[[], float]) -> None:
         """Export `hubgate_<name>`, read at each scrape."""
         self._watched[f"hubgate_{name}"] = _Watched(GaugeMetricFamily, help, read)
+
+    def gauges(self, name: str, help: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """Export `hubgate_<name>` once for each value of a label; which there are must be bounded by who calls."""
+        self._labelled[f"hubgate_{name}"] = _Labelled(label, help, read)
 
     def counter(self, name: str, help: str, read: Callable[[], float]) -> None:
         """Export `hubgate_<name>_total`, a number kept elsewhere that only grows."""
@@ -137,6 +149,11 @@ class Metrics(Collector):
         yield from (requests, sent, received, asked, self._histogram())
         for name, watched in self._watched.items():
             yield watched.family(name, watched.help, value=watched.read())
+        for name, many in self._labelled.items():
+            gauge = GaugeMetricFamily(name, many.help, labels=[many.label])
+            for value, number in many.read().items():
+                gauge.add_metric([value], number)
+            yield gauge
         for key_, (name, text) in _STATS.items():
             if key_ in self._last_stats:
                 family = CounterMetricFamily if key_ in _GROWING else GaugeMetricFamily

@@ -11,18 +11,22 @@ import errno
 import logging
 import resource
 import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import tls
 from .addon import Hubgate, Served
+from .admin import Synced
 from .admin import app as admin
+from .beside import Beside
 from .ca import Authority
 from .config import Listen, Settings, load, probe
 from .core.errors import ConfigError
 from .edge.admission import Admission
 from .master import Proxy
 from .ports import explain_bind, who_listens
+from .sync import journal
 from .wiring import Assembly, assemble, other_hosts
 
 log = logging.getLogger(__name__)
@@ -49,37 +53,64 @@ async def _serve(settings: Settings, announce: Announce) -> int:
     roots = tls.upstream_roots(settings.ca.dir, settings.upstream.ca_file)
     parts = await assemble(settings)
     listener: admin.Listening | None = None
+    beside: Beside | None = None
     try:
+        beside = _beside(settings, parts)
         proxy = Proxy(
             Hubgate(parts.engine, Admission(settings.clients)),
             listen=[(at.host, at.port) for at in settings.listen],
             confdir=settings.ca.dir,
             tls=tls.Tls(authority, upstream_roots=roots),
         )
-        listener = await _admin(settings, authority, parts, proxy)
+        listener = await _admin(settings, authority, parts, proxy, beside)
         try:
             addresses = await proxy.bind()
         except OSError as fault:
             raise _bind_fault(settings, fault) from fault
-        _on_signals(proxy, parts, settings.drain)
+        _on_signals(proxy, parts, settings.drain, beside)
         announce(settings, [Listen(host, port) for host, port in addresses], authority)
+        if beside is not None:
+            beside.start()
         await proxy.run(settings.drain)
     finally:
         if listener is not None:
             await listener.close()
+        if beside is not None:
+            await beside.close()
         await parts.close()
     return 0
 
 
-async def _admin(settings: Settings, authority: Authority, parts: Assembly, proxy: Proxy) -> admin.Listening | None:
+def _beside(settings: Settings, parts: Assembly) -> Beside | None:
+    """None: nothing is to be kept in sync, nor was it the last time."""
+    if not settings.sync and not journal.exists(settings.cache.dir):
+        return None
+    beside = Beside(settings)
+    lag, behind = "Since what is here was last known to be what the hub has", "1: what the hub has is not here complete"
+    parts.metrics.gauges("sync_lag_seconds", lag, "repo", beside.lags)
+    parts.metrics.gauges("sync_behind", behind, "repo", beside.behind)
+    return beside
+
+
+async def _admin(
+    settings: Settings, authority: Authority, parts: Assembly, proxy: Proxy, beside: Beside | None
+) -> admin.Listening | None:
     at = settings.admin.listen
     if at is None:
         return None
-    application = admin.create_app(lambda: _health(parts, proxy), authority, parts.metrics, settings.clients)
+    application = admin.create_app(
+        lambda: _health(parts, proxy), authority, parts.metrics, settings.clients, lambda: _synced(beside)
+    )
     try:
         return await admin.start(application, at.host, at.port)
     except OSError as fault:
         raise ConfigError(settings.fault("admin.listen", explain_bind(fault, at.host, at.port))) from fault
+
+
+def _synced(beside: Beside | None) -> list[Synced]:
+    now = time.time()
+    stands = beside.standings() if beside is not None else []
+    return [Synced(at.repo, at.lag(now), at.behind, at.fault) for at in stands]
 
 
 def _health(parts: Assembly, proxy: Proxy) -> admin.Health:
@@ -100,7 +131,7 @@ def _bind_fault(settings: Settings, fault: OSError) -> ConfigError:
     return ConfigError(settings.fault("listen", str(fault)))
 
 
-def _on_signals(proxy: Proxy, parts: Assembly, drain: float) -> None:
+def _on_signals(proxy: Proxy, parts: Assembly, drain: float, beside: Beside | None) -> None:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -108,6 +139,8 @@ def _on_signals(proxy: Proxy, parts: Assembly, drain: float) -> None:
             log.warning("told to stop again: what is still open is cut")
         else:
             log.info("stopping; open downloads have %.0f s to finish, a second signal cuts them", drain)
+        if beside is not None:
+            beside.stop()
         proxy.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -155,8 +155,12 @@ class GateStream(ReplyStream):
         self.exchange = Exchange(request, self.parent.wire)
         try:
             taken = self.gate.engine.takes(request)
+            refusal = None if event.end_stream else self.gate.engine.refuses(request)
         except Exception as fault:
             yield from self.send_reply(self.failed(fault), close=True)
+            return
+        if refusal is not None:
+            yield from self.send_reply(refusal, close=True)
             return
         if not taken:
             self.exchange.reply = Pass()

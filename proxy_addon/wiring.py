@@ -96,7 +96,7 @@ async def assemble(
         stall_timeout=settings.upstream.stall_timeout,
         bandwidth=settings.upstream.bandwidth,
         max_connections=settings.upstream.max_connections,
-        mirrors=hubs.huggingface.mirrors,
+        mirrors=(*hubs.huggingface.mirrors, *hubs.modelscope.mirrors),
         clock=clock,
         timer=timer,
     )
@@ -122,12 +122,13 @@ async def assemble(
             not_found=settings.freshness.not_found,
             stale_if_error=settings.freshness.stale_if_error,
             xet=hubs.huggingface.xet,
-            mirrors=hubs.huggingface.mirrors,
+            mirrors={name: getattr(hubs, name).mirrors for name in enabled},
         ),
     )
     engine = Engine(
         means,
         tunnels=settings.tunnel == "public",
+        read_only=settings.uploads == "deny",
         connect_to=settings.upstream.connect_to.lookup,
         observer=Journal(metrics, access_log),
     )

@@ -39,6 +39,10 @@ class Answer:
     def __getitem__(self, name: str) -> str | None:
         return self.headers.get(name)
 
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
 
 def free_port() -> int:
     with socket.socket() as found:

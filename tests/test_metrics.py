@@ -90,6 +90,15 @@ async def test_what_is_kept_elsewhere_is_read_at_each_scrape():
     assert found[key("hubgate_evicted_total")] == 3
 
 
+async def test_a_gauge_may_have_a_label():
+    lags, metrics = {"hf:a/b": 5.0}, Metrics()
+    metrics.gauges("sync_lag_seconds", "Lag", "repo", lambda: lags)
+    lags["ms:a/b@master"] = 7.5
+    found = await samples(metrics)
+    assert found[key("hubgate_sync_lag_seconds", repo="hf:a/b")] == 5
+    assert found[key("hubgate_sync_lag_seconds", repo="ms:a/b@master")] == 7.5
+
+
 async def test_totals():
     metrics = Metrics()
     metrics.request("hit", "huggingface", "file", 100, 0.1)

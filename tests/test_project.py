@@ -1,5 +1,6 @@
 """The files around the code: the lock, the scripts, the licence."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -29,13 +30,23 @@ def test_every_pin_has_a_hash_and_no_line_names_an_index():
     assert not re.search(r"://|^-", LOCK, re.MULTILINE)
 
 
+def test_every_package_for_node_has_a_hash_and_no_line_names_a_registry():
+    text = (ROOT / "tests/clients/node/package-lock.json").read_text()
+    packages = [found for name, found in json.loads(text)["packages"].items() if name]
+    assert {"@huggingface/hub", "undici"} <= set(json.loads(text)["packages"][""]["dependencies"])
+    assert all(found["integrity"].startswith("sha512-") for found in packages)
+    assert "://" not in text and "resolved" not in text
+
+
 def test_the_licence_is_there_whole():
     text = (ROOT / "LICENSE").read_text()
     assert PROJECT["license"] == "Apache-2.0"
     assert "Version 2.0, January 2004" in text and "END OF TERMS AND CONDITIONS" in text
 
 
-@pytest.mark.parametrize("script", ["scripts/setup", "scripts/serve", "scripts/test", "scripts/check", ".ci/run"])
+@pytest.mark.parametrize(
+    "script", [*sorted(f"scripts/{file.name}" for file in (ROOT / "scripts").iterdir()), ".ci/run"]
+)
 def test_scripts_are_sound_shell(script):
     assert (ROOT / script).stat().st_mode & 0o111
     subprocess.run(["bash", "-n", ROOT / script], check=True)

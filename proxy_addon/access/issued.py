@@ -11,11 +11,12 @@ import hmac
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from cachetools import TLRUCache
 
 LASTS = 900.0  # seconds that a link is believed whose own expiry is not known
-_AT_MOST = 3600.0
+_AT_MOST = 24 * 3600.0
 _KEY = os.urandom(32)
 
 
@@ -23,7 +24,7 @@ _KEY = os.urandom(32)
 class Issued:
     """What a link names."""
 
-    blob: str  # blob id: "sha256:<64 hex>", or the key of a xorb range
+    blob: str  # blob id: "sha256:<64 hex>", or the key of a xorb range; empty: what the URL says
     size: int | None  # bytes
     until: float  # epoch seconds
 
@@ -37,12 +38,16 @@ class IssuedLinks:
         """`expires`: epoch seconds, as the link itself says."""
         now = self._clock()
         until = min(now + LASTS if expires is None else expires, now + _AT_MOST)
-        if until > now:
-            self._known[_mark(url)] = Issued(blob, size, until)
+        self._known[_mark(url)] = Issued(blob, size, until)
 
     def find(self, url: str) -> Issued | None:
         return self._known.get(_mark(url))
 
+    def forget(self, url: str) -> None:
+        """The hub has refused it."""
+        self._known.pop(_mark(url), None)
+
 
 def _mark(url: str) -> bytes:
-    return hmac.digest(_KEY, url.encode("utf-8", "surrogateescape"), hashlib.sha256)
+    """Clients write a URL as they please, with more or fewer escapes than the hub did."""
+    return hmac.digest(_KEY, unquote(url).encode("utf-8", "surrogateescape"), hashlib.sha256)

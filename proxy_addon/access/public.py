@@ -22,7 +22,7 @@ from ..core.messages import Headers, Request, StoredResponse
 PROOF_LASTS = 24 * 3600.0  # seconds
 _REFUSAL_LASTS = 300.0
 _RENEW = 600.0  # a younger proof is not written again
-_LISTING = "listing:"
+_LISTING, _VIEWING, _PULLING = "listing:", "viewing:", "pulling:"
 _CREDENTIALS = ("authorization", "cookie")
 _KEY = os.urandom(32)
 
@@ -87,7 +87,7 @@ class PublicRepos:
 
     async def forget(self, repo: str) -> None:
         """The repo was changed: who may see it is to be asked again."""
-        for key in (repo, f"{_LISTING}{repo}"):
+        for key in (repo, f"{_LISTING}{repo}", f"{_VIEWING}{repo}", f"{_PULLING}{repo}"):
             await self._disprove(key)
 
     async def _disprove(self, repo: str) -> None:
@@ -107,6 +107,16 @@ class Named(Protocol):
 def listing(repo: Named) -> str:
     """The name under which a proof is kept that anybody may list the repo; no repo can be called so."""
     return f"{_LISTING}{repo.key}"
+
+
+def viewing(repo: Named) -> str:
+    """The name under which a proof is kept that anybody may see the dataset in the viewer."""
+    return f"{_VIEWING}{repo.key}"
+
+
+def pulling(repo: Named) -> str:
+    """The name under which a proof is kept that anybody may have the repo's blobs from its registry."""
+    return f"{_PULLING}{repo.key}"
 
 
 def _row(repo: str) -> str:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from .page import index
+from .page import Synced, index
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -58,8 +58,9 @@ def create_app(
     ca: Certificates,
     metrics: Numbers,
     clients: Sequence[IPv4Network | IPv6Network] = (),
+    synced: Callable[[], Sequence[Synced]] = tuple,
 ) -> web.Application:
-    """`clients`, when given, are the only networks that are answered."""
+    """`clients`, when given, are the only networks that are answered. `synced`: the repos that are kept in sync."""
 
     async def healthz(_: web.Request) -> web.Response:
         now = health()
@@ -79,7 +80,7 @@ def create_app(
         return web.Response(body=await metrics.text(), headers=plain)
 
     async def home(_: web.Request) -> web.Response:
-        page = index(health().reasons, metrics.totals(), ca.fingerprint(), ca.expires)
+        page = index(health().reasons, metrics.totals(), ca.fingerprint(), ca.expires, synced())
         return web.Response(text=page, content_type="text/html")
 
     @web.middleware

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from html import escape
 
 _PAGE = """<!doctype html>
@@ -17,22 +18,51 @@ th {{ text-align: left; font-weight: normal; padding-right: 2rem }} td {{ text-a
 <table>
 {rows}
 </table>
+{synced}
 <p>CA, until {expires:%Y-%m-%d}, SHA-256:<br><code>{fingerprint}</code></p>
 <p><a href="ca.pem">CA certificate</a> &middot; <a href="metrics">metrics</a> &middot; <a href="healthz">health</a></p>
 </html>
 """
 
 
-def index(reasons: Sequence[str], totals: Mapping[str, int], fingerprint: str, expires: datetime) -> str:
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """One repo that is kept as it is at its hub."""
+
+    repo: str
+    lag: float  # seconds
+    behind: bool  # a version is known that is not here complete
+    fault: str = ""  # why the last run failed
+
+
+def index(
+    reasons: Sequence[str],
+    totals: Mapping[str, int],
+    fingerprint: str,
+    expires: datetime,
+    synced: Sequence[Synced] = (),
+) -> str:
     return _PAGE.format(
         state="degraded" if reasons else "working",
         reasons="\n".join(f"<p>{escape(reason)}</p>" for reason in reasons),
         rows="\n".join(
             f"<tr><th>{escape(name.replace('_', ' '))}<td>{_amount(name, n)}</tr>" for name, n in totals.items()
         ),
+        synced=_table(synced),
         expires=expires,
         fingerprint=escape(fingerprint),
     )
+
+
+def _table(synced: Sequence[Synced]) -> str:
+    if not synced:
+        return ""
+    rows = "\n".join(
+        f"<tr><th>{escape(each.repo)}<td>{timedelta(seconds=round(each.lag))}"
+        f"<td>{escape(each.fault) or ('coming' if each.behind else 'in step')}</tr>"
+        for each in synced
+    )
+    return f"<h2>In sync</h2>\n<table>\n<tr><th>repo<td>lag<td>state</tr>\n{rows}\n</table>"
 
 
 def _amount(name: str, count: int) -> str:

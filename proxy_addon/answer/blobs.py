@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from random import SystemRandom
 
-from ..core.errors import UpstreamFailed
+from ..core.errors import BodyLost, IntegrityError, UpstreamFailed
 from ..core.messages import Body, Reply, Request, StoredResponse
 from ..core.ranges import Full, Partial, answer_stored
 from ..core.status import Fwd, Outcome
 from ..fetch.bodies import BlobBody
 from ..fetch.fill import Fill
 from ..fetch.transfer import Source
-from ..store.contract import Manifest, View
+from ..fetch.upstream import Answer
+from ..store.contract import PIECE, Manifest, View
 from .means import Means
 from .replies import SMALL, of_stored
+
+SAMPLE = 32  # bytes
+_RANDOM = SystemRandom()
 
 type Wanted = Callable[[], Awaitable[Source] | Source]
 
@@ -31,18 +37,28 @@ def quickly(means: Means, view: View, request: Request, stored: StoredResponse, 
 
 
 async def reply(
-    means: Means, request: Request, stored: StoredResponse, outcome: Outcome, source: Source, *, public: bool = True
+    means: Means,
+    request: Request,
+    stored: StoredResponse,
+    outcome: Outcome,
+    source: Source,
+    *,
+    public: bool = True,
+    checked: bool = False,
 ) -> Reply:
-    """The reply with its body, fetched through `source` as far as it is not here.
+    """The reply with its body, fetched through `source` as far as it is not here. `checked`: the client compares the
+    digest itself, and starts over when it is wrong.
 
-    Raises `UpstreamFailed` if not even the first byte can be had."""
+    Raises `UpstreamFailed` if not even the first byte can be had, `IntegrityError` if another size is known."""
     if (done := quickly(means, means.store.memory, request, stored, outcome)) is not None:
         return done
     assert stored.blob is not None and stored.size is not None
-    if means.fills.disproven(stored.blob) and _goes_on(request, stored):
+    if means.fills.disproven(stored.blob) and not checked and _goes_on(request, stored):
         raise UpstreamFailed("what was sent of this file before was wrong: start over, without a range")
     blobs = means.store.blobs
     manifest = await blobs.manifest(stored.blob)
+    if proven := public and manifest is not None and not manifest.public:
+        manifest = await _made_public(means, manifest, source)
     fresh = manifest is None or not manifest.sealed or manifest.size != stored.size
     if manifest is None or manifest.size != stored.size:
         manifest = Manifest(stored.blob, stored.size, public=public, source=stored.url)
@@ -50,6 +66,10 @@ async def reply(
     fill: Fill | None = None
     if fresh:
         fill, joined = await means.fills.join(target, source)
+        if fill.manifest.size != stored.size:
+            raise IntegrityError(f"{stored.blob} has {fill.manifest.size} bytes where {stored.size} were promised")
+        if target.public and not (fill.manifest.public or proven):  # begun by somebody's link a moment ago
+            await _made_public(means, fill.manifest, source)
         target = fill.manifest
         outcome = Outcome(
             hit=False,
@@ -79,6 +99,46 @@ async def reply(
     return answer
 
 
+async def _made_public(means: Means, manifest: Manifest, source: Source) -> Manifest:
+    """That a hub names a digest for a file does not mean that it has the bytes, and those that are here came by
+    somebody's link: some of them, at a place that nobody can foresee, have to be had in the way that is open to all.
+    Raises `UpstreamFailed`."""
+    store = means.store.blobs
+    here = await store.present(manifest.blob)
+    piece = _RANDOM.choice(sorted(here)) if here else 0
+    count = min(SAMPLE, manifest.piece_size(piece))
+    start = piece * PIECE + _RANDOM.randint(0, manifest.piece_size(piece) - count)
+    try:
+        answer, at = await source.open(start, start + count)
+        found = await _beginning(answer, count)
+    except UpstreamFailed as fault:
+        if fault.status == 429 or fault.status >= 500:
+            raise
+        raise UpstreamFailed(fault.reason) from fault  # a 404 there is about the hub's link, not about the file
+    if at // PIECE in here and found != await _held(means, manifest, at, at + count):
+        raise UpstreamFailed("other bytes lie there than the hub says")
+    with means.unless_disk_refuses():
+        await store.set_public(manifest.blob, True)
+    return replace(manifest, public=True)
+
+
+async def _beginning(answer: Answer, count: int) -> bytes:
+    data = b""
+    try:
+        while len(data) < count and (more := await answer.chunk()):
+            data += more
+    finally:
+        answer.close()
+    return data[:count]
+
+
+async def _held(means: Means, manifest: Manifest, start: int, end: int) -> bytes:
+    try:
+        return await whole(BlobBody(means.store.blobs, manifest, start, end))
+    except BodyLost as lost:
+        raise UpstreamFailed(str(lost)) from lost
+
+
 def _goes_on(request: Request, stored: StoredResponse) -> bool:
     """A range that does not begin at the start."""
     match answer_stored(request, stored):
@@ -97,3 +157,17 @@ async def whole(body: Body) -> bytes:
         return b"".join(parts)
     finally:
         body.close()
+
+
+async def keep(means: Means, blob: str, data: bytes) -> None:
+    """Store a body that is here whole and that everybody may see. Raises OSError when the disk refuses."""
+    store = means.store.blobs
+    if not data:
+        return
+    manifest = await store.create(Manifest(blob, len(data), public=True))
+    if manifest.sealed and len(await store.present(blob)) == manifest.pieces:
+        return
+    view = memoryview(data)
+    for index in range(manifest.pieces):
+        await store.write_piece(blob, index, view[index * PIECE : (index + 1) * PIECE])
+    await store.seal(blob, public=True)

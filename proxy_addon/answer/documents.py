@@ -1,9 +1,10 @@
 """How small answers are kept: API JSON, listings, raw text.
 
 They are had whole (at most `LARGEST` bytes), without credentials, edited if they would send clients to Xet, and kept as
-a blob under their own digest. So is the 404 for a path that a public repo does not have, since clients ask for optional
-files as a matter of course. Whatever else is no plain success is told to the client and not kept; a client with a
-credential whom the anonymous answer does not satisfy gets his own.
+a blob under their own digest; one that tells nothing new is the one that is here. So is the 404 for a path that a
+public repo does not have kept, since clients ask for optional files as a matter of course. Whatever else is no plain
+success, be it that only the body says so, is told to the client and not kept; a client with a credential whom the
+anonymous answer does not satisfy gets his own.
 """
 
 from __future__ import annotations
@@ -14,22 +15,23 @@ from asyncio import to_thread
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..access.public import has_credentials, listing
+from ..access.public import has_credentials, listing, viewing
 from ..core.errors import BodyLost, UpstreamFailed
 from ..core.messages import Headers, Reply, Request, StoredResponse
-from ..core.reuse import FAILURES, Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure, replace_variant
+from ..core.reuse import Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure, replace_variant
 from ..core.status import Detail, Outcome
 from ..core.storing import Terms
 from ..fetch.bodies import BlobBody
 from ..fetch.upstream import Answer, Throttled
-from ..hub import huggingface as hf
+from ..hub import modelscope as ms
 from ..hub import xet
 from ..hub.resources import Document
-from ..store.contract import PIECE, Manifest, View
+from ..store.contract import View
 from . import blobs
 from .means import Means
+from .mirrored import first_good
 from .relay import failure, relay, sent_upstream, standing_in
-from .replies import BytesBody, forbids_storing, not_cached, of_stored, only_if_cached
+from .replies import SMALL, BytesBody, forbids_storing, not_cached, of_stored, only_if_cached
 
 LARGEST = 32 * 1024 * 1024  # bytes, inflated
 _KEPT = frozenset(
@@ -39,8 +41,10 @@ _KEPT = frozenset(
         "last-modified",
         "link",
         "x-repo-commit",
+        "x-revision",  # of the viewer: `datasets` believes no answer without it
         "x-total-count",
         "content-disposition",
+        "docker-content-digest",
         "date",
         "x-error-code",
         "x-error-message",
@@ -57,7 +61,7 @@ _TOLD = _KEPT | frozenset(
     ]
 )
 _SENT = frozenset({"user-agent", "accept", "content-type"})
-_REFUSALS = frozenset({401, 403, 404, 429})
+_REFUSALS = frozenset({200, 401, 403, 404, 429})  # 200: in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +72,15 @@ class Told:
     headers: Headers
     body: bytes
     reason: str
+    outcome: Outcome
+    closed: bool = False  # it is the repo that is refused
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
     stored: StoredResponse
-    status: int  # what upstream answered
-    data: bytes
+    outcome: Outcome
+    data: bytes | None = None  # None: in the store
 
 
 class Documents:
@@ -94,22 +100,45 @@ class Documents:
         return blobs.quickly(means, view, request, verdict.stored, verdict.outcome)
 
     async def answer(self, request: Request, doc: Document) -> Reply:
+        repo, own = _listed(doc) or self._key(doc), has_credentials(request)
+        if forbids_storing(request) or (own and (self._means.public.refused(repo) or doc.what == "list")):
+            return await self._relayed(request, doc)
+        try:
+            got = await self.current(request, doc)
+            if isinstance(got, Kept) and got.data is None:
+                if (reply := await self._from_store(request, got.stored, got.outcome)) is not None:
+                    return reply
+                got = await self.current(request, doc, gone=True)
+        except UpstreamFailed as fault:
+            return await self._relayed(request, doc) if own else failure(request, fault, hub=doc.hub, kind="api")
+        match got:
+            case Kept(stored, outcome, data):
+                return self._whole(request, stored, data or b"", outcome)
+            case Told(status=status) if own and status in _REFUSALS:
+                return await self._relayed(request, doc)
+            case Told(status, headers, body, reason, outcome):
+                return Reply(status, headers, b"" if request.method == "HEAD" else body, outcome, reason)
+            case None:
+                return not_cached(request, hub=doc.hub, kind="api")
+
+    async def current(
+        self, request: Request, doc: Document, terms: Terms | None = None, *, gone: bool = False
+    ) -> Kept | Told | None:
+        """What is known of the document, asked for if what is stored is too old by `terms`, or if its bytes are `gone`.
+
+        None for who said only-if-cached. Raises `UpstreamFailed`.
+        """
         means, key = self._means, self._key(doc)
         repo = _listed(doc) or key
-        own = has_credentials(request)
-        if forbids_storing(request) or (own and (means.public.refused(repo) or doc.what == "list")):
-            return await self._relayed(request, doc)
         rows = await means.store.responses.get(key)
-        terms = self._terms(doc, rows)
+        terms = terms or self._terms(doc, rows)
         match decide(request, rows, means.clock(), terms):
-            case Reuse() as reuse if doc.repo is None or await means.public.proven(repo):
-                if (reply := await self._from_store(request, reuse.stored, reuse.outcome)) is not None:
-                    return reply
-                outcome = Outcome()
+            case Reuse() as reuse if not gone and (doc.repo is None or await means.public.proven(repo)):
+                return Kept(reuse.stored, reuse.outcome)
             case Unavailable():
-                return not_cached(request, hub=doc.hub, kind="api")
+                return None
             case Reuse() if only_if_cached(request):
-                return not_cached(request, hub=doc.hub, kind="api")
+                return None
             case Validate(reason=reason) | Forward(reason=reason):
                 outcome = Outcome(fwd=reason)
             case Reuse():
@@ -119,22 +148,10 @@ class Documents:
         except UpstreamFailed as fault:
             status = 429 if isinstance(fault, Throttled) else None
             stored = on_upstream_failure(request, rows, means.clock(), terms, status)
-            if stored is not None and (doc.repo is None or await means.public.known(repo)):
-                reply = await self._from_store(request, stored, Outcome(hit=True, detail=standing_in(fault)))
-                if reply is not None:
-                    return reply
-            if own:
-                return await self._relayed(request, doc)
-            return failure(request, fault, hub=doc.hub, kind="api")
-        match got:
-            case Kept(stored, status, data):
-                outcome = replace(outcome, fwd_status=status, stored=True, collapsed=collapsed)
-                return self._whole(request, stored, data, outcome)
-            case Told(status=status) if own and status in _REFUSALS:
-                return await self._relayed(request, doc)
-            case Told(status, headers, body, reason_phrase):
-                outcome = replace(outcome, fwd_status=status, collapsed=collapsed)
-                return Reply(status, headers, b"" if request.method == "HEAD" else body, outcome, reason_phrase)
+            if stored is None or gone or not (doc.repo is None or await means.public.known(repo)):
+                raise
+            return Kept(stored, Outcome(hit=True, detail=standing_in(fault)))
+        return replace(got, outcome=replace(got.outcome, fwd=outcome.fwd, collapsed=collapsed))
 
     # -- upstream ---------------------------------------------------------------------------------------------------
 
@@ -144,49 +161,41 @@ class Documents:
         fields.append(("Accept-Encoding", "gzip, deflate"))
         held: bytes | None = None
         if old is not None and old.status == 200 and (tag := dict(old.facts).get("etag")):
-            held = await self._bytes(old)
+            held = await self.bytes_of(old)
             if held is not None:
                 fields.append(("If-None-Match", tag))
-        answer = await self._first_good(request, doc, fields, hurry=old is not None)
+        answer, read = await first_good(
+            means, request, doc.hub, fields, _if_success if doc.hub == ms.HUB else _body, hurry=old is not None
+        )
         repo = _listed(doc)
         if answer.status == 304 and old is not None and held is not None:
             answer.release()
-            new = replace(old, request_time=answer.request_time, response_time=answer.response_time)
-            await self._put(doc, new)
-            if repo:
-                await means.public.note_success(repo)
-            return Kept(new, 304, held)
-        data = await answer.whole(LARGEST)
+            return await self._renewed(doc, answer, old, held)
+        data = await answer.whole(LARGEST) if read is None else read
         absent = answer.status == 404 and answer.headers.get("x-error-code") == "EntryNotFound"
-        if answer.status != 200 and not (repo and absent):
+        failed = await _said(data) if doc.hub == ms.HUB else None
+        if (answer.status != 200 or failed is not None) and not (repo and absent):
             headers = Headers((k, v) for k, v in answer.headers.fields if k.lower() in _TOLD)
-            if repo and answer.status in (401, 403):
+            closed = answer.status in (401, 403) or failed == ms.NO_REPO
+            if repo and closed:
                 with means.unless_disk_refuses():
                     await means.public.note_refusal(repo)
-            return Told(answer.status, headers.replace(("Content-Length", str(len(data)))), data, answer.reason)
+            headers = headers.replace(("Content-Length", str(len(data))))
+            return Told(answer.status, headers, data, answer.reason, Outcome(fwd_status=answer.status), closed)
+        if doc.hub == ms.HUB and old is not None and old.status == answer.status:
+            held = await self.bytes_of(old)
+            if held is not None and await to_thread(ms.same_answer, held, data):
+                return await self._renewed(doc, answer, old, held)
         return await self._keep(doc, answer, data)
 
-    async def _first_good(
-        self, request: Request, doc: Document, fields: list[tuple[str, str]], *, hurry: bool
-    ) -> Answer:
-        """The first upstream that does not fail: mirrors, then the host that was asked."""
-        fault: UpstreamFailed | None = None
-        mirrors = self._means.rules.mirrors if request.host in hf.HOME_HOSTS else ()  # only the hub itself can refuse
-        for base in (*mirrors, request.origin):
-            method = "POST" if request.method == "POST" else "GET"
-            try:
-                answer = await self._means.upstream.open(
-                    method, base + request.target, fields, body=request.body or None, hub=doc.hub, hurry=hurry
-                )
-            except UpstreamFailed as failed:
-                fault = failed
-                continue
-            if answer.status < 400 or (answer.status not in FAILURES and base == request.origin):
-                answer.speak_as(base, request.origin)
-                return answer
-            answer.close()
-            fault = answer.failure()
-        raise fault or UpstreamFailed("no upstream is configured")
+    async def _renewed(self, doc: Document, answer: Answer, old: StoredResponse, held: bytes) -> Kept:
+        date = answer.headers.get("date")  # the age is counted from it (RFC 9111, 3.2 and 4.2.3)
+        headers = old.headers.replace(("Date", date)) if date else old.headers.without("date")
+        new = replace(old, headers=headers, request_time=answer.request_time, response_time=answer.response_time)
+        await self._put(doc, new)
+        if doc.repo is not None:
+            await self._means.public.note_success(_listed(doc))
+        return Kept(new, Outcome(fwd_status=answer.status, stored=True), held)
 
     async def _keep(self, doc: Document, answer: Answer, data: bytes) -> Kept:
         means = self._means
@@ -211,29 +220,16 @@ class Documents:
         if doc.repo is not None:
             await means.public.note_success(_listed(doc))
         with means.unless_disk_refuses():
-            await self._store(stored, body)
+            await blobs.keep(means, f"sha256:{digest}", body)
             await self._put(doc, stored)
-        return Kept(stored, answer.status, body)
+        return Kept(stored, Outcome(fwd_status=answer.status, stored=True), body)
 
     def _edited(self, data: bytes) -> bytes:
         try:
             document = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return data
         return json.dumps(xet.without_xet(document, self._means.rules.keep_xet), separators=(",", ":")).encode()
-
-    async def _store(self, stored: StoredResponse, body: bytes) -> None:
-        store = self._means.store.blobs
-        assert stored.blob is not None
-        if not body:
-            return
-        manifest = await store.create(Manifest(stored.blob, len(body), public=True))
-        if manifest.sealed and len(await store.present(stored.blob)) == manifest.pieces:
-            return
-        view = memoryview(body)
-        for index in range(manifest.pieces):
-            await store.write_piece(stored.blob, index, view[index * PIECE : (index + 1) * PIECE])
-        await store.seal(stored.blob, public=True)
 
     async def _put(self, doc: Document, stored: StoredResponse) -> None:
         key = self._key(doc)
@@ -245,10 +241,10 @@ class Documents:
     async def _from_store(self, request: Request, stored: StoredResponse, outcome: Outcome) -> Reply | None:
         if (reply := blobs.quickly(self._means, self._means.store.memory, request, stored, outcome)) is not None:
             return reply
-        data = await self._bytes(stored)
+        data = await self.bytes_of(stored)
         return None if data is None else self._whole(request, stored, data, outcome)
 
-    async def _bytes(self, stored: StoredResponse) -> bytes | None:
+    async def bytes_of(self, stored: StoredResponse) -> bytes | None:
         """The document from the store; None if a piece of it is gone."""
         if not stored.size or stored.blob is None:
             return b""
@@ -279,7 +275,24 @@ class Documents:
 
 
 def _listed(doc: Document) -> str:
-    """What the proof is about. A gated repo is listed for all, but its files are not: raw text counts as a file."""
+    """What the proof is about. A gated repo is listed for all, but its files are not: raw text counts as a file.
+
+    The dataset viewer goes by rules of its own, so what it refuses says nothing of the listing, nor the reverse.
+    """
     if doc.repo is None:
         return ""
-    return doc.repo.key if doc.what == "raw" else listing(doc.repo)
+    return {"raw": doc.repo.key, "viewer": viewing(doc.repo)}.get(doc.what) or listing(doc.repo)
+
+
+async def _said(data: bytes) -> int | None:
+    """The code of the failure that a body speaks of, if it does."""
+    return await to_thread(ms.failure_of, data) if len(data) > SMALL else ms.failure_of(data)
+
+
+async def _body(answer: Answer) -> bytes:
+    return await answer.whole(LARGEST)
+
+
+async def _if_success(answer: Answer) -> bytes | None:
+    data = await answer.whole(LARGEST)
+    return data if await _said(data) is None else None

@@ -1,9 +1,11 @@
-"""How a `/resolve` is answered.
+"""How a file of a repo is answered, on any hub.
 
-Three questions, each asked upstream only if the stored answer is too old: which commit does the revision name; what is
-known of the file at that commit (size, digest, type); where are its bytes. The first two come from one HEAD, because
-the hub puts all facts on its redirect. All of it is asked without credentials: what comes back is public and may be
-shared. Who is refused anonymously gets his own request passed on, with his own token, and nothing of that is kept.
+Three questions, each asked upstream only if the stored answer is too old: which commit does the revision name, where a
+hub tells that; what is known of the file (size, digest, type); where are its bytes. How a hub is asked says its
+`Inquiry`. All of it is asked without credentials: what comes back is public and may be shared. Who is refused
+anonymously gets his own request passed on, with his own token, and nothing of that is kept.
+
+Bytes of known digest that somebody wants whole may come from any public place that is known to have them.
 """
 
 from __future__ import annotations
@@ -14,39 +16,46 @@ from dataclasses import replace
 from ..access.public import has_credentials
 from ..core.errors import IntegrityError, UpstreamFailed
 from ..core.messages import Reply, Request, StoredResponse
+from ..core.ranges import Full, Partial, answer_stored
 from ..core.reuse import Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure
 from ..core.status import Detail, Fwd, Outcome
+from ..fetch.transfer import Source
 from ..fetch.upstream import Answer, Throttled
-from ..hub import huggingface as hf
+from ..hub import modelscope as ms
 from ..hub import xet
 from ..hub.resources import File
 from ..store.contract import View
 from . import blobs
+from .documents import Documents
+from .heads import Heads
 from .inquiry import Found, Inquiry, Refused
+from .listed import Listed
 from .means import Means
+from .places import Places
 from .relay import failure, relay, standing_in
 from .replies import forbids_storing, not_cached, only_if_cached
-from .sources import Redirected
+from .sources import Elsewhere
 
 
 class Files:
-    def __init__(self, means: Means) -> None:
-        self._means = means
-        self._inquiry = Inquiry(means)
+    def __init__(self, means: Means, documents: Documents) -> None:
+        self._means, self._places = means, Places(means)
+        inquiries: tuple[Inquiry, ...] = (Heads(means, self._places), Listed(means, self._places, documents))
+        self._inquiries = {inquiry.hub: inquiry for inquiry in inquiries}
 
     # -- in memory --------------------------------------------------------------------------------------------------
 
     def quickly(self, view: View, request: Request, file: File) -> Reply | None:
-        means, now = self._means, self._means.clock()
-        if not file.pinned:
-            rows = view.responses(file.ref_key)
-            if not rows or not isinstance(decide(request, rows, now, means.rules.revision()), Reuse):
+        means, now, inquiry = self._means, self._means.clock(), self._inquiries[file.hub]
+        if inquiry.names_commits and not file.pinned:
+            refs = view.responses(file.ref_key)
+            if not refs or not isinstance(decide(request, refs, now, means.rules.revision()), Reuse):
                 return None
-            file = file.at(_commit(rows))
-        rows = view.responses(file.key)
+            file = file.at(_commit(refs))
+        rows = inquiry.seen(view, file)
         if not rows or not means.public.seen(view, file.repo.key):
             return None
-        verdict = decide(request, rows, now, means.rules.file(rows[0].status))
+        verdict = decide(request, rows, now, inquiry.terms(file, rows[0].status))
         if not isinstance(verdict, Reuse) or (verdict.stored.status == 200 and not verdict.stored.blob):
             return None
         shown = self._shown(verdict.stored)
@@ -56,26 +65,26 @@ class Files:
 
     async def answer(self, request: Request, file: File) -> Reply:
         if self._means.public.refused(file.repo.key) or forbids_storing(request):
-            return await self._relayed(request)
+            return await self._relayed(request, file)
         try:
             match await self._find(request, file):
                 case Refused():
-                    return await self._relayed(request)
+                    return await self._relayed(request, file)
                 case Reply() as reply:
                     return reply
                 case Found() as found:
                     return await self._reply(request, found)
         except UpstreamFailed as fault:
             if fault.status == 429 and has_credentials(request):
-                return await self._relayed(request)  # his own quota may have room
-            return failure(request, fault, hub=hf.HUB, kind="file")
+                return await self._relayed(request, file)  # his own quota may have room
+            return failure(request, fault, hub=file.hub, kind="file")
         except IntegrityError as fault:
-            return failure(request, UpstreamFailed(str(fault)), hub=hf.HUB, kind="file")
+            return failure(request, UpstreamFailed(str(fault)), hub=file.hub, kind="file")
 
     async def _find(self, request: Request, file: File) -> Found | Refused | Reply:
-        means = self._means
+        means, inquiry = self._means, self._inquiries[file.hub]
         outcome: Outcome | None = None
-        if not file.pinned:
+        if inquiry.names_commits and not file.pinned:
             match await self._revision(request, file):
                 case Found() as found if found.stored.kind == "file":
                     return found
@@ -83,18 +92,18 @@ class Files:
                     file = file.at(_commit((row,)))
                 case other:
                     return other
-        rows = await means.store.responses.get(file.key)
-        terms = means.rules.file(rows[0].status if rows else 200)
+        rows = await inquiry.stored(file)
+        terms = inquiry.terms(file, rows[0].status if rows else 200)
         proven = await means.public.proven(file.repo.key)
         match decide(request, rows, means.clock(), terms):
             case Reuse() as reuse if proven:
                 return Found(file, reuse.stored, _merged(outcome, reuse.outcome))
             case Unavailable():
-                return not_cached(request, hub=hf.HUB, kind="file")
+                return not_cached(request, hub=file.hub, kind="file")
             case Validate(reason=reason) | Forward(reason=reason):
                 outcome = Outcome(fwd=reason)
             case Reuse() if only_if_cached(request):
-                return not_cached(request, hub=hf.HUB, kind="file")
+                return not_cached(request, hub=file.hub, kind="file")
             case Reuse():
                 outcome = Outcome(fwd=Fwd.STALE)
         try:
@@ -116,7 +125,7 @@ class Files:
             case Reuse() as reuse:
                 return Found(file, reuse.stored, reuse.outcome)
             case Unavailable():
-                return not_cached(request, hub=hf.HUB, kind="file")
+                return not_cached(request, hub=file.hub, kind="file")
             case Validate(reason=reason) | Forward(reason=reason):
                 outcome = Outcome(fwd=reason)
         try:
@@ -129,31 +138,35 @@ class Files:
 
     async def _ask(self, request: Request, file: File, outcome: Outcome, *, hurry: bool) -> Found | Refused | Reply:
         agent = request.headers.get("user-agent") or "hubgate"
+        inquiry, reload = self._inquiries[file.hub], outcome.fwd is Fwd.REQUEST
         asked, collapsed = await self._means.flights.join(
-            f"head:{file.key}", lambda: self._inquiry.head(file, agent, hurry=hurry)
+            f"head:{file.key}", lambda: inquiry.ask(file, agent, hurry=hurry, reload=reload)
         )
         match asked:
-            case Found():
+            case Found() if not asked.outcome.hit:
                 new = replace(asked.outcome, fwd=outcome.fwd, collapsed=collapsed)
                 return replace(asked, outcome=new)
             case _:
                 return asked
 
     async def _reply(self, request: Request, found: Found) -> Reply:
-        stored = self._shown(found.stored)
+        stored, file = self._shown(found.stored), found.file
         if _about_xet(request, stored):
-            return await relay(self._means, request, hub=hf.HUB, kind="file")
+            return await relay(self._means, request, hub=file.hub, kind="file")
         agent = request.headers.get("user-agent") or "hubgate"
-        source = Redirected(
-            self._means.upstream,
-            [hf.resolve_url(found.file, base) for base in self._inquiry.bases],
-            stored.size or 0,
-            hub=hf.HUB,
-            may_follow=self._inquiry.may_follow,
-            headers=(("User-Agent", agent),),
-            location=self._inquiry.locations.get(found.file.key),
-        )
-        return await blobs.reply(self._means, request, stored, found.outcome, source)
+        source: Source = self._inquiries[file.hub].source(file, stored, agent)
+        if _wants_all(request, stored):
+            source = Elsewhere(source, lambda: self._others(stored, agent))
+        checked = file.hub == ms.HUB and ms.checks_digests(agent)
+        return await blobs.reply(self._means, request, stored, found.outcome, source, checked=checked)
+
+    async def _others(self, stored: StoredResponse, agent: str) -> list[Source]:
+        """Other places that a hub has named for the same digest."""
+        if stored.blob is None:
+            return []
+        files = await self._places.of(stored.blob, besides=stored.url)
+        about = replace(stored, facts=())  # what is stored beside the digest is of the one place only
+        return [self._inquiries[file.hub].source(file, about, agent) for file in files]
 
     def _shown(self, stored: StoredResponse) -> StoredResponse:
         """As the client shall see it: without Xet when the plain file is the better way."""
@@ -161,9 +174,9 @@ class Files:
             return stored
         return replace(stored, headers=stored.headers.without(*xet.XET_FIELDS))
 
-    async def _relayed(self, request: Request) -> Reply:
+    async def _relayed(self, request: Request, file: File) -> Reply:
         """The client's own request, with its own rights."""
-        return await relay(self._means, request, hub=hf.HUB, kind="file", drop=self._hidden, detail=Detail.ACCESS)
+        return await relay(self._means, request, hub=file.hub, kind="file", drop=self._hidden, detail=Detail.ACCESS)
 
     def _hidden(self, answer: Answer) -> frozenset[str]:
         size = answer.headers.get("x-linked-size") or ""
@@ -174,6 +187,17 @@ class Files:
 def _about_xet(request: Request, shown: StoredResponse) -> bool:
     """Asked for the Xet facts as JSON in place of the file, where Xet is left to the client."""
     return "x-xet-hash" in shown.headers and xet.XET_FACTS in (request.headers.get("accept") or "")
+
+
+def _wants_all(request: Request, stored: StoredResponse) -> bool:
+    """Then nobody can end with a file whose digest is wrong; a lone part is given out before its whole is proven."""
+    match answer_stored(request, stored):
+        case Full():
+            return True
+        case Partial(parts):
+            return parts == ((0, stored.size),)
+        case _:
+            return False
 
 
 def _commit(rows: Sequence[StoredResponse]) -> str:

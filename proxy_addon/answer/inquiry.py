@@ -1,28 +1,21 @@
-"""Asking the hub what it says of a file: one HEAD tells commit, digest, size and where the bytes lie.
+"""What the answer to a file asks of a hub, whichever it is: what is known of the file, and where its bytes are.
 
-Asked without credentials, of the mirrors first and of the hub itself last. What is told is stored; a refusal is
-remembered, and only the hub itself can refuse.
+One `Inquiry` for each hub. All of it is asked without credentials, and what is told is stored; a refusal is remembered,
+and only the hub itself can refuse, no mirror of it.
 """
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from cachetools import TTLCache
-
-from ..core.errors import UpstreamFailed
-from ..core.messages import Headers, StoredResponse
-from ..core.reuse import FAILURES
+from ..core.messages import StoredResponse
 from ..core.status import Outcome
-from ..fetch.upstream import Answer
-from ..hub import huggingface as hf
-from ..hub.resources import COMMIT, File
-from .means import Means
-
-LOCATION_LASTS = 300.0  # seconds; the hub signs for an hour
-_KEPT_404 = ("x-error-code", "x-error-message", "x-repo-commit")
+from ..core.storing import Terms
+from ..fetch.transfer import Source
+from ..hub.resources import File
+from ..store.contract import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,93 +40,25 @@ class Found:
     outcome: Outcome
 
 
-class Inquiry:
-    def __init__(self, means: Means) -> None:
-        self._means = means
-        self._mirror_hosts = frozenset(urlsplit(mirror).hostname or "" for mirror in means.rules.mirrors)
-        self.bases = (*means.rules.mirrors, hf.ORIGIN)
-        self.locations: TTLCache[str, str] = TTLCache(4096, LOCATION_LASTS, means.timer)  # signed: in memory only
+class Inquiry(Protocol):
+    hub: str
+    names_commits: bool  #: a branch is first resolved to a commit, which is kept in a row of its own
 
-    async def head(self, file: File, agent: str, *, hurry: bool) -> Found | Refused:
-        """One HEAD, at the first upstream that answers; what it says is stored."""
-        fields = (("User-Agent", agent), ("Accept", "*/*"), ("Accept-Encoding", "identity"))
-        fault: UpstreamFailed | None = None
-        for base in self.bases:
-            try:
-                answer = await self._means.upstream.open(
-                    "HEAD", hf.resolve_url(file, base), fields, hub=hf.HUB, hurry=hurry
-                )
-            except UpstreamFailed as failed:
-                fault = failed
-                continue
-            answer.release()
-            if answer.status in FAILURES or (answer.status >= 400 and base != hf.ORIGIN):
-                fault = answer.failure()
-                continue
-            told = await self._told(file, answer)
-            if base != hf.ORIGIN and (isinstance(told, Refused) or told.stored.status != 200):
-                continue  # only the hub itself can refuse, or say that a repo has moved
-            if isinstance(told, Refused) and told.closed:
-                with self._means.unless_disk_refuses():
-                    await self._means.public.note_refusal(file.repo.key)
-            return told
-        raise fault or UpstreamFailed("no upstream is configured")
+    def seen(self, view: View, file: File) -> Sequence[StoredResponse]:
+        """What is stored of the file and still holds, as far as can be seen from there."""
+        ...
 
-    async def _told(self, file: File, answer: Answer) -> Found | Refused:
-        means = self._means
-        commit = answer.headers.get("x-repo-commit") or ""
-        location = answer.location
-        facts = hf.facts_of(answer.status, answer.headers, location)
-        if facts is not None and facts.size is None:
-            facts = await self._measured(facts, answer.url)
-        if facts is not None:
-            head, status, commit = hf.file_headers(facts, file), 200, facts.commit
-        elif answer.status == 404 and answer.headers.get("x-error-code") == "EntryNotFound" and COMMIT.match(commit):
-            head, status = Headers((k, v) for k, v in answer.headers.fields if k.lower() in _KEPT_404), 404
-        elif location is not None and hf.is_rename(urlsplit(answer.url).path, location):
-            head, status = Headers((("Location", answer.headers.get("location") or ""),)), answer.status
-        else:
-            return Refused(answer.status, answer.headers.get("x-error-code") or "")
-        row = StoredResponse(
-            status=status,
-            headers=head,
-            request_time=answer.request_time,
-            response_time=answer.response_time,
-            url=hf.resolve_url(file.at(commit) if commit else file),
-            blob=(facts.blob or _nameless(facts, file)) if facts else None,
-            size=facts.size if facts else 0,
-            kind="file",
-        )
-        if commit:
-            await means.public.note_success(file.repo.key)
-            if not file.pinned:
-                ref = replace(row, status=200, headers=Headers(), blob=None, size=0, kind="ref")
-                await means.keep(file.ref_key, (replace(ref, facts=(("commit", commit),)),))
-            file = file.at(commit)
-            await means.keep(file.key, (row,))
-        elif status != 404:
-            await means.keep(file.key, (row,))
-        if facts is not None and facts.location and self.may_follow(facts.location):
-            self.locations[file.key] = facts.location
-        return Found(file, row, Outcome(fwd_status=answer.status, stored=True))
+    async def stored(self, file: File) -> Sequence[StoredResponse]:
+        """What is stored of the file and still holds."""
+        ...
 
-    async def _measured(self, facts: hf.Facts, url: str) -> hf.Facts | None:
-        """The size, from where the bytes are."""
-        target = facts.location or url
-        if not self.may_follow(target):
-            return None
-        answer = await self._means.upstream.open("HEAD", target, (("Accept-Encoding", "identity"),), hub=hf.HUB)
-        answer.release()
-        length = answer.headers.get("content-length") or ""
-        return replace(facts, size=int(length)) if answer.status == 200 and length.isdigit() else None
+    def terms(self, file: File, status: int) -> Terms: ...
 
-    def may_follow(self, url: str) -> bool:
-        """https, and a host where this hub or a configured mirror keeps files."""
-        parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".")
-        return (parts.scheme == "https" and hf.is_ours(host)) or host in self._mirror_hosts
+    async def ask(self, file: File, agent: str, *, hurry: bool, reload: bool) -> Found | Refused:
+        """Ask the hub, and store what it says. `hurry`: there is something stale; `reload`: nothing stored will do.
 
+        Raises `UpstreamFailed`. A `Found` that is a hit has asked the hub for nothing.
+        """
+        ...
 
-def _nameless(facts: hf.Facts, file: File) -> str:
-    """A blob id for bytes whose digest nobody named: by place and validator."""
-    return "body:" + hashlib.sha256(f"{file.at(facts.commit).key} {facts.etag}".encode()).hexdigest()[:32]
+    def source(self, file: File, stored: StoredResponse, agent: str) -> Source: ...

@@ -1,21 +1,34 @@
 """How a signed CDN link is answered.
 
-Such a URL is a permission that somebody else gave. The bytes it names may be here; they are given out only if they came
-from a repo that is still proven public. For all else the link itself is asked, with its signature, and the answer
-streamed through.
+Such a URL is a permission that the hub gave. One that was seen on its way to a client (`access.issued`) is answered
+from the store, and what is not here is fetched through that very URL, for all who ask, and proven by its digest before
+anything of it is shared. Of any other URL nobody here knows whether it is good: the hub is asked for one byte by it,
+without credentials, and if it gives just that, the link is good for whoever holds it, until it ends. What nobody gave a
+permission for is given out only if it came from a repo that is still proven public; the rest is for the hub to decide,
+each time.
+
+What a link brings is not public: the next link to it has to be good as well.
 """
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
+from ..access.issued import Issued
+from ..access.public import pulling
+from ..core.errors import IntegrityError, UpstreamFailed
 from ..core.messages import Headers, Reply, Request, StoredResponse
 from ..core.status import Fwd, Outcome
 from ..fetch.bodies import BlobBody
-from ..hub.resources import Blob, File
+from ..hub.resources import Blob, File, Layer
+from ..hub.signed import Link, expiry
+from ..store.contract import Manifest
+from . import blobs
+from .issuing import notice, size_told
 from .means import Means
-from .relay import relay
-from .replies import of_stored
+from .relay import failure, relay
+from .replies import forbids_storing, of_stored
+from .sources import Redirected
 
 
 class Links:
@@ -24,39 +37,112 @@ class Links:
 
     async def answer(self, request: Request, link: Blob) -> Reply:
         means = self._means
-        manifest = await means.store.blobs.manifest(link.digest)
+        issued = means.issued.find(request.url)
+        if issued is None and (manifest := await self._public(link)) is not None:
+            stored = self._stored(request, link.digest, manifest.size)
+            return of_stored(
+                request,
+                stored,
+                lambda a, b: BlobBody(means.store.blobs, manifest, a, b),
+                Outcome(hit=True),
+                means.clock(),
+                means.boundary,
+            )
+        if forbids_storing(request):
+            return await self._asked(request, link)
+        if issued is None or issued.size is None:
+            issued = await self._learned(request, link, issued)
+        return await (self._asked(request, link) if issued is None else self._given(request, link, issued))
+
+    async def _given(self, request: Request, link: Blob, issued: Issued) -> Reply:
+        """To the holder of a good link."""
+        means = self._means
+        manifest = await means.store.blobs.manifest(issued.blob)
+        size = manifest.size if manifest is not None and manifest.sealed else issued.size or 0
+        source = Redirected(
+            means.upstream,
+            [request.url],
+            size,
+            hub=link.hub,
+            may_follow=lambda url: False,
+            headers=_agent(request),
+        )
+        try:
+            return await blobs.reply(
+                means,
+                request,
+                self._stored(request, issued.blob, size),
+                Outcome(hit=True),
+                source,
+                public=False,
+            )
+        except UpstreamFailed as fault:
+            if means.fills.disproven(issued.blob):
+                return failure(request, fault, hub=link.hub, kind="blob")
+            means.issued.forget(request.url)
+            return await self._asked(request, link)
+        except IntegrityError as fault:
+            return failure(request, UpstreamFailed(str(fault)), hub=link.hub, kind="blob")
+
+    async def _learned(self, request: Request, link: Blob, issued: Issued | None) -> Issued | None:
+        """The link as one that was issued, if the hub takes it; collapsed, since parts are asked for all at once."""
+        blob = issued.blob if issued is not None else link.digest
+        if request.method != "GET" or not blob.startswith("sha256:"):
+            return None
+        size, _ = await self._means.flights.join(f"link:{request.url}", lambda: self._one_byte(request, link))
+        if not size or not notice(self._means, Link(request.url, blob, size, expiry(request.url)), link.hub):
+            return None
+        return self._means.issued.find(request.url)
+
+    async def _one_byte(self, request: Request, link: Blob) -> int | None:
+        """The size of what the link leads to; None if the hub does not say, or refuses, be it with status 200."""
+        fields = (*_agent(request), ("Accept", "*/*"), ("Accept-Encoding", "identity"), ("Range", "bytes=0-0"))
+        try:
+            answer = await self._means.upstream.open("GET", request.url, fields, hub=link.hub)
+            size = size_told(answer) if answer.status == 206 else None
+            if size is not None:
+                await answer.chunk()
+        except UpstreamFailed:
+            return None
+        answer.release() if answer.status == 206 else answer.close()
+        return size
+
+    async def _asked(self, request: Request, link: Blob) -> Reply:
+        return await relay(self._means, request, hub=link.hub, kind="blob", fwd=Fwd.URI_MISS)
+
+    async def _public(self, link: Blob) -> Manifest | None:
+        """The blob, if all of it is here and the repo that brought it is still public."""
+        store = self._means.store.blobs
+        manifest = await store.manifest(link.digest)
         if manifest is None or not (manifest.sealed and manifest.public and await self._proven(manifest.source)):
-            return await relay(means, request, hub=link.hub, kind="blob", fwd=Fwd.URI_MISS)
-        if len(await means.store.blobs.present(link.digest)) < manifest.pieces:
-            return await relay(means, request, hub=link.hub, kind="blob", fwd=Fwd.PARTIAL)
-        now = means.clock()
-        stored = StoredResponse(
-            200,
-            Headers(
-                (
-                    ("Content-Type", "application/octet-stream"),
-                    ("ETag", f'"{link.digest.partition(":")[2]}"'),
-                    ("Accept-Ranges", "bytes"),
-                )
-            ),
-            now,
-            now,
-            blob=link.digest,
-            size=manifest.size,
-        )
-        return of_stored(
-            request,
-            stored,
-            lambda a, b: BlobBody(means.store.blobs, manifest, a, b),
-            Outcome(hit=True),
-            now,
-            means.boundary,
-        )
+            return None
+        return manifest if len(await store.present(link.digest)) == manifest.pieces else None
 
     async def _proven(self, source: str) -> bool:
         """The repo that brought the bytes is still public."""
         at = urlsplit(source)
         if at.hostname is None:
             return False
-        file = self._means.classifier.classify("GET", "https", at.hostname, 443, at.path, "")
-        return isinstance(file, File) and await self._means.public.proven(file.repo.key)
+        match self._means.classifier.classify("GET", "https", at.hostname, 443, at.path, ""):
+            case File(repo):
+                return await self._means.public.proven(repo.key)
+            case Layer(repo):
+                return await self._means.public.proven(pulling(repo))
+            case _:
+                return False
+
+    def _stored(self, request: Request, blob: str, size: int) -> StoredResponse:
+        now = self._means.clock()
+        fields = [
+            ("Content-Type", "application/octet-stream"),
+            ("ETag", f'"{blob.partition(":")[2]}"'),
+            ("Accept-Ranges", "bytes"),
+        ]
+        name = parse_qs(request.query).get("response-content-disposition", [""])[0]
+        if name and name.isascii() and name.isprintable():
+            fields.append(("Content-Disposition", name))
+        return StoredResponse(200, Headers(fields), now, now, blob=blob, size=size)
+
+
+def _agent(request: Request) -> tuple[tuple[str, str], ...]:
+    return (("User-Agent", request.headers.get("user-agent") or "hubgate"),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -16,11 +16,14 @@ from ..core.storing import Terms
 from ..fetch.fills import Fills
 from ..fetch.flights import Flights
 from ..fetch.upstream import Upstream
+from ..hub import huggingface as hf
+from ..hub import modelscope as ms
 from ..hub.classify import Classifier
 from ..hub.xet import NATIVE_ABOVE
 from ..store.contract import Store
 
 DAY = 86400.0
+_MIRRORED = {hf.HUB: hf.HOME_HOSTS, ms.HUB: frozenset(host for host in ms.HOME_HOSTS if not ms.site_of(host))}
 log = logging.getLogger(__name__)
 
 
@@ -33,11 +36,15 @@ class Rules:
     not_found: float = 30.0
     stale_if_error: float = 7 * DAY
     xet: str = "auto"
-    mirrors: tuple[str, ...] = ()
+    mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # hub -> base URLs
 
     def keep_xet(self, size: int | None) -> bool:
         """Whether a file of `size` bytes is left to the client's native Xet."""
         return self.xet == "native" or (self.xet == "auto" and size is not None and size > NATIVE_ABOVE)
+
+    def mirrors_of(self, hub: str, host: str) -> tuple[str, ...]:
+        """Base URLs that stand in for `host`, one of the hub's own names."""
+        return self.mirrors.get(hub, ()) if host in _MIRRORED.get(hub, ()) else ()
 
     def file(self, status: int) -> Terms:
         """A file at a commit: immutable; a 404 or a moved repo is believed for a while."""

@@ -10,7 +10,6 @@ import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from ..access.public import has_credentials, principal
 from ..core import invalidation
@@ -22,10 +21,11 @@ from ..core.storing import NotStorable, Terms, storable, stored_from
 from ..core.validation import after_validation, freshen_from_head
 from ..fetch.bodies import BlobBody
 from ..fetch.upstream import Answer
-from ..hub.paths import is_signed, url_key
+from ..hub.paths import url_key
 from ..hub.resources import Plain
-from ..store.contract import PIECE, Manifest, View
+from ..store.contract import LARGEST, PIECE, Manifest, View
 from .blobs import quickly
+from .granting import hands_out
 from .means import Means
 from .relay import end_to_end, failure, passed_on, relay, sent_upstream
 from .replies import not_cached, of_stored
@@ -133,7 +133,7 @@ class Plains:
     ) -> Reply:
         """Store the answer if it may be, while it goes to the client."""
         plan = storable(request, answer.status, answer.headers, answer.response_time, terms)
-        secret = is_signed(urlsplit(answer.headers.get("location") or "").query)
+        secret = hands_out(self._means, request, answer)
         if isinstance(plan, NotStorable) or plan.have is not None or answer.status in (206, 304) or secret:
             return passed_on(request, answer, outcome, plain.hub, "plain")
         stored = stored_from(
@@ -145,6 +145,8 @@ class Plains:
             blob=f"body:{os.urandom(16).hex()}",
             kind="plain",
         )
+        if (stored.size or 0) > LARGEST:
+            return passed_on(request, answer, outcome, plain.hub, "plain")
         if stored.size is None and answer.status != 204:
             return await self._spooled(request, plain, answer, stored, outcome)
         stored = replace(stored, size=stored.size or 0)

@@ -16,6 +16,7 @@ from ..core.messages import Headers, Reply, Request
 from ..core.status import Detail, Fwd, Outcome
 from ..fetch.bodies import RelayBody
 from ..fetch.upstream import Answer, Throttled
+from .issuing import notice_redirect
 from .means import Means
 from .replies import refusal
 
@@ -42,8 +43,11 @@ async def relay(
     fwd: Fwd = Fwd.BYPASS,
     drop: Callable[[Answer], frozenset[str]] = lambda answer: frozenset(),
     detail: Detail | None = None,
+    blob: str = "",
 ) -> Reply:
-    """Ask upstream for just this request; `drop` names fields that the client shall not see."""
+    """Ask upstream for just this request; `drop` names fields that the client shall not see.
+
+    `blob`: what the request is for, where its URL tells."""
     try:
         answer = await means.upstream.open(
             request.method,
@@ -55,6 +59,7 @@ async def relay(
         )
     except UpstreamFailed as fault:
         return failure(request, fault, hub=hub, kind=kind)
+    notice_redirect(means, answer, blob)
     return passed_on(
         request, answer, Outcome(fwd=fwd, fwd_status=answer.status, detail=detail), hub, kind, drop(answer)
     )

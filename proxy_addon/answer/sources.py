@@ -2,28 +2,39 @@
 
 A hub's file is named by its `/resolve` URL; where its bytes lie this minute is said by the redirect, which is signed
 and short-lived, so it is kept in memory only and asked for again when it is refused. Mirrors are tried in order, the
-origin last. Every answer must be about the same representation: the same size, and on one host the same strong ETag.
+origin last. Every answer must be about the same representation: the same size, on one host the same strong ETag, and
+where a hub tells a digest beside its redirect, the right one. When all of them fail, other places of the same digest
+may stand in (`Elsewhere`).
 """
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
 from ..core.errors import IntegrityError, UpstreamFailed
 from ..core.ranges import parse_content_range
 from ..core.validators import is_strong
+from ..fetch.transfer import Source
 from ..fetch.upstream import Answer, Upstream
+from ..hub.huggingface import bare
 
 _GOOD_FOR = 300.0  # seconds a signed location is used
+_AVOIDED_FOR = 30.0  # seconds that a place which failed is left alone where another one helps
 _HOPS = 5
 _REFUSED = frozenset({400, 401, 403, 404, 410})
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Redirected:
-    """A source behind URLs that redirect: `urls` in order of preference."""
+    """A source behind URLs that redirect: `urls` in order of preference.
+
+    `unmarked`: a server that answers a range with 200, and only Content-Range says that it is one. `blob`: the blob id
+    of what shall be there.
+    """
 
     def __init__(
         self,
@@ -35,11 +46,14 @@ class Redirected:
         may_follow: Callable[[str], bool],
         headers: Sequence[tuple[str, str]] = (),
         location: str | None = None,
+        unmarked: bool = False,
+        blob: str = "",
     ) -> None:
         self._upstream, self._urls, self._size, self._hub = upstream, tuple(urls), size, hub
-        self._may_follow, self._headers = may_follow, tuple(headers)
+        self._may_follow, self._headers, self._unmarked = may_follow, tuple(headers), unmarked
         self._location, self._until = location, time.monotonic() + _GOOD_FOR
         self._validators: dict[str, str] = {}
+        self._digest = blob.removeprefix("sha256:")
 
     async def open(self, start: int, end: int) -> tuple[Answer, int]:
         fault: UpstreamFailed | IntegrityError | None = None
@@ -68,6 +82,7 @@ class Redirected:
                 break
             target = answer.location
             answer.release()
+            self._compare(answer)
             if target is None or not self._may_follow(target):
                 away = urlsplit(target or "").hostname
                 raise UpstreamFailed(f"a redirect to {away}, where this hub keeps nothing", 403)
@@ -77,28 +92,37 @@ class Redirected:
         if answer.status in _REDIRECTS:
             answer.close()
             raise UpstreamFailed(f"{urlsplit(answer.url).hostname} redirects without end", 508)
-        return self._accepted(answer, start)
+        return self._accepted(answer, start, end)
 
-    def _accepted(self, answer: Answer, start: int) -> tuple[Answer, int]:
+    def _compare(self, answer: Answer) -> None:
+        told = bare(answer.headers.get("x-linked-etag"))
+        if _SHA256.match(told) and _SHA256.match(self._digest) and told != self._digest:
+            raise UpstreamFailed(f"{urlsplit(answer.url).hostname} has another file there", 404)
+
+    def _accepted(self, answer: Answer, start: int, end: int) -> tuple[Answer, int]:
         try:
-            at = self._offset(answer, start)
+            self._compare(answer)
+            at = self._offset(answer, start, end)
         except (UpstreamFailed, IntegrityError):
             answer.close()
             raise
         return answer, at
 
-    def _offset(self, answer: Answer, start: int) -> int:
+    def _offset(self, answer: Answer, start: int, end: int) -> int:
         host = urlsplit(answer.url).hostname or ""
         if answer.headers.get("content-encoding", "identity") != "identity":
             raise UpstreamFailed(f"{host} sent a content coding that was not asked for")
-        if answer.status == 206:
-            span = parse_content_range(answer.headers.get("content-range"))
+        span = parse_content_range(answer.headers.get("content-range"))
+        if answer.status == 206 or (answer.status == 200 and self._unmarked and span == (start, end, self._size)):
             if span is None or span[0] != start:
                 raise UpstreamFailed(f"{host} sent another range than was asked for")
             total, at = span[2], start
         elif answer.status == 200:
             length = answer.headers.get("content-length")
             total, at = int(length) if length and length.isdigit() else None, 0
+            ranged = (start, end) != (0, self._size)  # then nothing proves the bytes but that they are as many
+            if self._unmarked and (total != self._size if ranged else total not in (None, self._size)):
+                raise UpstreamFailed(f"{host} answered 200, and not with the file", 404)
         else:
             raise UpstreamFailed(f"{host} answered {answer.status}", answer.status)
         if total is not None and total != self._size:
@@ -107,6 +131,36 @@ class Redirected:
         if etag is not None and is_strong(etag) and self._validators.setdefault(host, etag) != etag:
             raise IntegrityError(f"{host} changed the representation midway")
         return at
+
+
+class Elsewhere:
+    """A source for bytes that their digest will prove: its own place, and while that fails the others, in turn."""
+
+    def __init__(self, own: Source, others: Callable[[], Awaitable[Sequence[Source]]]) -> None:
+        self._own, self._ask = own, others
+        self._others: Sequence[Source] | None = None
+        self._again = 0.0
+
+    async def open(self, start: int, end: int) -> tuple[Answer, int]:
+        fault: UpstreamFailed | IntegrityError | None = None
+        if time.monotonic() >= self._again:
+            try:
+                return await self._own.open(start, end)
+            except (UpstreamFailed, IntegrityError) as failed:
+                fault = failed
+        if self._others is None:
+            self._others = await self._ask()
+        for other in self._others:
+            try:
+                opened = await other.open(start, end)
+            except (UpstreamFailed, IntegrityError):
+                continue
+            if fault is not None:
+                self._again = time.monotonic() + _AVOIDED_FOR
+            return opened
+        if fault is not None:
+            raise fault
+        return await self._own.open(start, end)
 
 
 class Opened:

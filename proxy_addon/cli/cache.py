@@ -1,15 +1,17 @@
 """`hubgate cache`: see what is here and manage it, while a proxy runs on the same directory or not.
 
-A TARGET is a repo (`hf:org/name`, `hf:datasets/org/name@rev`) or a blob by its id. Exit 1 means that the target is not
+A TARGET is a repo (`hf:org/name`, `ms:datasets/org/name@rev`) or a blob by its id. Exit 1 means that the target is not
 here, is pinned, or was found damaged.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
 
+from ..config.units import duration
 from ..hub.targets import Target, target
 from . import options
 
@@ -88,9 +90,35 @@ def stats(config: options.ConfigFile = None, json: Json = False) -> int:
     return keeping.run(options.settings(config), lambda store: keeping.stats(store, json))
 
 
+@app.command()
+def log(
+    name: Annotated[str | None, typer.Argument(metavar="[REPO]", help="Of this repo; else of all.")] = None,
+    config: options.ConfigFile = None,
+    json: Json = False,
+    since: Annotated[str | None, typer.Option(help="Not older than this, such as 7d.")] = None,
+    lag: Annotated[
+        bool, typer.Option("--lag", help="How far behind its hub each repo may be, in place of the log.")
+    ] = False,
+) -> int:
+    """What changed in the repos that are kept in sync, commit by commit, and what went wrong."""
+    from . import journal
+
+    repo = _repo(name) if name else None
+    if name and repo is None:
+        raise typer.BadParameter(f"{name!r} is no repo; write hf:org/name")
+    directory = options.settings(config).cache.dir
+    if lag:
+        return journal.lag(directory, repo, json)
+    try:
+        ago = time.time() - duration(since) if since is not None else 0.0
+    except ValueError as fault:
+        raise typer.BadParameter(f"--since: {fault}") from None
+    return journal.log(directory, repo, ago, json)
+
+
 def _repo(name: str) -> Target | None:
     """None: it is a blob that is meant."""
-    if not name.startswith(("hf:", "ms:")):
+    if not name.startswith(("hf:", "ms:", "ms.ai:")):
         return None
     try:
         return target(name)

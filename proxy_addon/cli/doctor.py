@@ -1,4 +1,7 @@
-"""`hubgate doctor`: is everything in place, seen from this machine? Each check is one line; a failed one exits 1."""
+"""`hubgate doctor`: is everything in place, seen from this machine? Each check is one line; a failed one exits 1.
+
+A hint is for one kind of client only, and fails nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,9 @@ from ..config import Settings, probe
 from ..core.errors import ConfigError
 from ..ports import explain_bind, who_listens
 from . import options
+from .hints import hints, node_version
 
-_HUBS = {"huggingface": "huggingface.co"}
+_HUBS = {"huggingface": "huggingface.co", "modelscope": "modelscope.cn"}
 _TIMEOUT = 5.0
 
 
@@ -25,6 +29,11 @@ _TIMEOUT = 5.0
 class Finding:
     ok: bool
     what: str
+    hint: bool = False
+
+    @property
+    def line(self) -> str:
+        return f"{'hint' if self.hint else 'ok  ' if self.ok else 'FAIL'}  {self.what}"
 
 
 def doctor(config: options.ConfigFile = None) -> int:
@@ -34,7 +43,7 @@ def doctor(config: options.ConfigFile = None) -> int:
     for check in (_paths, _ports, _ca, _environment, _upstream):
         for finding in _guarded(check, settings):
             failed += not finding.ok
-            typer.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what}")
+            typer.echo(finding.line)
     return 1 if failed else 0
 
 
@@ -86,6 +95,8 @@ def _environment(settings: Settings) -> Iterator[Finding]:
     ours = ssl.PEM_cert_to_DER_cert(options.authority(settings).public_pem().decode())
     trusted = ours in context.get_ca_certs(binary_form=True)
     yield Finding(trusted, "Python trusts the CA" if trusted else 'Python does not trust the CA; eval "$(hubgate env)"')
+    if proxy and trusted:
+        yield from (Finding(True, hint, hint=True) for hint in hints(os.environ, ours, node_version()))
 
 
 def _upstream(settings: Settings) -> Iterator[Finding]:

@@ -2,8 +2,9 @@
 
 Which client reads which variable was tried out with each: wget and aria2 take only the lower-case proxy names, requests
 only REQUESTS_CA_BUNDLE, httpx, aiohttp, Go and hf_xet only SSL_CERT_FILE, git and git-lfs GIT_SSL_CAINFO, Node
-NODE_EXTRA_CA_CERTS. Most of them *replace* their roots by the file, hence a bundle that has the public roots too.
-wget and aria2 read no variable for the CA at all.
+NODE_EXTRA_CA_CERTS; its fetch reads the proxy's name from 22.21 and 24 on, and only with NODE_USE_ENV_PROXY. Most of
+them *replace* their roots by the file, hence a bundle that has the public roots too. wget and aria2 read no variable
+for the CA at all.
 """
 
 from __future__ import annotations

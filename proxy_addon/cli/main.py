@@ -15,7 +15,7 @@ from . import ca, cache, doctor, env, prefetch, serve
 
 app = typer.Typer(
     name="hubgate",
-    help="A caching forward proxy for Hugging Face.",
+    help="A caching forward proxy for Hugging Face and ModelScope.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -10,6 +10,6 @@ two equal.
 from .load import load
 from .machine import probe
 from .places import ConnectTo, Listen, Network, OtherHost
-from .settings import Settings
+from .settings import Settings, Subscription
 
-__all__ = ["ConnectTo", "Listen", "Network", "OtherHost", "Settings", "load", "probe"]
+__all__ = ["ConnectTo", "Listen", "Network", "OtherHost", "Settings", "Subscription", "load", "probe"]

@@ -28,7 +28,9 @@ hubs:
   huggingface: {enabled: true, mirrors: [], xet: auto}   # mirrors: base URLs tried first; xet: auto | bridge | native
   modelscope: {enabled: true, mirrors: []}
   others: []                      # further hosts cached by plain RFC 9111: name, name:port or "*.domain"
+sync: []                          # repos kept as at their hub: hf:org/name, or {repo, every: 6h, include, exclude, pin}
 tunnel: public                    # hosts that are no hub: public (relay untouched, public addresses only) | deny
+uploads: allow                    # to the hubs: allow | deny (pushes, commits and uploads are answered 403 here)
 access_log: null                  # one JSON line per request: a path, or "-" for standard output
 drain: 30s                        # after SIGTERM, how long open downloads may take to finish
 """

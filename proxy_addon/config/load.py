@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -29,6 +29,7 @@ _WORDS = {
     "less_than_equal": "must be at most {le:,}; lower it",
     "literal_error": "{input!r} is not known here; use one of {expected}",
     "tuple_type": "{input!r} is not a list; write [a, b]",
+    "missing": "is missing; write it",
     "too_short": "is empty; name at least one",
     "model_type": "{input!r} is not a mapping; write the keys below it, indented",
     "value_error": "{error}",
@@ -108,7 +109,7 @@ def _explained(error: ValidationError) -> Iterator[tuple[str, str]]:
 
 def _unknown(detail: ErrorDetails) -> str:
     written = str(detail["loc"][-1])
-    section = dotted(tuple(detail["loc"][:-1]))
+    section = dotted(tuple(part for part in detail["loc"][:-1] if isinstance(part, str)))  # each item of a list alike
     known = dict(_keys(Settings))
     here = [key for key, above in known.items() if above == section]
     names = {key.rpartition(".")[2]: key for key in (*known, *here)}
@@ -123,5 +124,12 @@ def _keys(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, str]]:
     for name, field in model.model_fields.items():
         key = f"{above}.{name}" if above else name
         yield key, above
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _keys(field.annotation, key)
+        if (below := _model(field.annotation)) is not None:
+            yield from _keys(below, key)
+
+
+def _model(annotation: Any) -> type[BaseModel] | None:
+    """The section that a key, or each item of its list, is."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model, get_args(annotation))), None)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StrictBool, ValidationInfo
 from pydantic import model_validator as _model_validator
 
+from ..hub import targets
 from . import places, units
 from .example import EXAMPLE
 from .origin import Origin
@@ -43,6 +44,25 @@ def _log_path(value: object, info: ValidationInfo) -> object:
     return Path("-") if value == "-" else _path(value, info)
 
 
+def _target(value: object) -> object:
+    return value if isinstance(value, targets.Target) else targets.target(str(value))
+
+
+def _subscription(value: object) -> object:
+    """A plain string is a target with the usual schedule."""
+    if isinstance(value, str):
+        return {"repo": value}
+    if not isinstance(value, dict | Subscription):
+        raise ValueError(f"{value!r} is neither a repo nor a mapping; write hf:org/name, or {{repo: hf:org/name}}")
+    return value
+
+
+def _glob(value: object) -> object:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{value!r} is not a glob; write one in quotes, such as '*.safetensors' or 'onnx/'")
+    return value
+
+
 def _one_or_more(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 
@@ -56,6 +76,8 @@ type Address = Annotated[places.Listen, BeforeValidator(places.listen)]
 type Net = Annotated[IPv4Network | IPv6Network, BeforeValidator(places.network)]
 type Other = Annotated[places.OtherHost, BeforeValidator(places.other_host)]
 type Mirror = Annotated[str, BeforeValidator(places.mirror)]
+type Interval = Annotated[float, _quantity(units.duration), Field(ge=1, le=365 * 86400)]
+type Globs = Annotated[tuple[Annotated[str, BeforeValidator(_glob)], ...], BeforeValidator(_one_or_more)]
 
 
 class Section(BaseModel):
@@ -118,6 +140,16 @@ class Hubs(Section):
     others: tuple[Other, ...] = ()
 
 
+class Subscription(Section):
+    """A repo that is kept as it is at its hub."""
+
+    repo: Annotated[targets.Target, BeforeValidator(_target)]
+    every: Interval = 6 * 3600.0
+    include: Globs = ()
+    exclude: Globs = ()
+    pin: StrictBool = False
+
+
 class Settings(Section):
     listen: Annotated[tuple[Address, ...], BeforeValidator(_one_or_more), Field(min_length=1)] = (
         places.Listen("127.0.0.1", 8080),
@@ -130,7 +162,9 @@ class Settings(Section):
     rules: tuple[FilePath, ...] = (Path("rules"),)
     upstream: Upstream = Upstream()
     hubs: Hubs = Hubs()
+    sync: tuple[Annotated[Subscription, BeforeValidator(_subscription)], ...] = ()
     tunnel: Literal["public", "deny"] = "public"
+    uploads: Literal["allow", "deny"] = "allow"
     access_log: Annotated[Path, BeforeValidator(_log_path)] | None = None  # Path("-"): standard output
     drain: Seconds = 30.0
 
@@ -167,3 +201,13 @@ class Settings(Section):
         for n, other in enumerate(self.hubs.others):
             if any(f".{other.name}".endswith(f".{domain}") for domain in _HUB_DOMAINS):
                 yield self.fault(f"hubs.others[{n}]", f"{other} belongs to a hub that is known already; remove it")
+        yield from self._subscribed()
+
+    def _subscribed(self) -> Iterator[str]:
+        repos = [each.repo for each in self.sync]
+        for n, repo in enumerate(repos):
+            key = f"sync[{n}].repo"
+            if (first := next(m for m, other in enumerate(repos) if targets.same(repo, other))) != n:
+                yield self.fault(key, f"{repo} is listed already, as sync[{first}]; remove one of the two")
+            if not getattr(self.hubs, repo.repo.hub).enabled:
+                yield self.fault(key, f"{repo} cannot be had while hubs.{repo.repo.hub} is not enabled; enable it")

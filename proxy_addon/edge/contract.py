@@ -28,6 +28,10 @@ class Engine(Protocol):
         """Asked when only the head is known (`request.body` is empty): False relays the request upstream unseen."""
         ...
 
+    def refuses(self, request: Request) -> Reply | None:
+        """Asked when a body is to come: the reply to what is refused whatever its body, which is then dropped."""
+        ...
+
     async def handle(self, request: Request) -> Reply | Pass: ...
 
     def intercepts(self, host: str, port: int) -> bool:

@@ -16,6 +16,9 @@ class NotYet:
     def takes(self, request: Request) -> bool:
         return True
 
+    def refuses(self, request: Request) -> Reply | None:
+        return None
+
     async def handle(self, request: Request) -> Reply | Pass:
         raise UpstreamFailed("hubgate is starting", 503)
 

@@ -35,6 +35,7 @@ class BlobBody:
     ) -> None:
         self.length: int | None = end - start
         self._pos, self._end = start, end
+        self._part = (start, end) != (0, manifest.size)
         self._reader = blobs.reader(manifest)
         self._refill = refill
         self._fill = fill
@@ -83,6 +84,8 @@ class BlobBody:
         """How far can be read now, within one piece."""
         index = self._pos // PIECE
         end = min(self._end, (index + 1) * PIECE)
+        if fill.manifest.pieces == 1 and self._part and not fill.manifest.sealed:
+            return self._pos  # the whole comes with it, so it is proven before any of it is given out
         if end > fill.manifest.size - TAIL:
             end = min(end, fill.limit())
         landing = fill.pieces.landing.get(index)

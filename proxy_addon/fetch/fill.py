@@ -77,7 +77,7 @@ class Fill:
         self.error: Exception | None = None
         self._blobs, self._source, self._closed = blobs, source, closed
         self._connections, self._slots = connections, slots
-        self._proof = Proof(blobs, self.pieces, self.hungry, self.lost)
+        self.proof = Proof(blobs, self.pieces, self.hungry, self.lost)
         self._proving: asyncio.Task[None] | None = None
         self._wants: set[Want] = set()
         self._whole = False  # somebody asked for everything
@@ -143,7 +143,7 @@ class Fill:
         spans = sorted(want.span for want in self._wants)
         reach, at = 0, 0
         absent = self.pieces.absent
-        for index in islice(absent, bisect_left(absent, self._proof.done), None):
+        for index in islice(absent, bisect_left(absent, self.proof.done), None):
             while at < len(spans) and spans[at][0] <= index:
                 reach, at = max(reach, spans[at][1]), at + 1
             if index >= reach:
@@ -165,7 +165,7 @@ class Fill:
         if self._worth_finishing():
             needs.append((0, self.manifest.pieces))
         if self.diskless:
-            proven = self._proof.done + 2 * NEAR if self._proving is not None else 0
+            proven = self.proof.done + 2 * NEAR if self._proving is not None else 0
             needs = [(here, min(last, here + NEAR, proven if here < proven else last)) for here, last in needs]
         best: tuple[int, int, int] | None = None
         for here, last in needs:
@@ -259,7 +259,7 @@ class Fill:
         spans = [want.span for want in self._wants]
         near = [(here, min(last, here + NEAR)) for here, last in spans]
         if self._proving is not None:
-            near.append((self._proof.done, self._proof.done + 2 * NEAR))
+            near.append((self.proof.done, self.proof.done + 2 * NEAR))
         for index in [i for i, landing in self.pieces.landing.items() if landing.full]:
             if not any(here <= index < last for here, last in near):
                 self.pieces.forget(index)
@@ -269,7 +269,7 @@ class Fill:
         waits for a piece that has gone by is not waited for: only another stream brings it."""
         if not self.diskless:
             return False
-        if self._proving is not None and self._proof.done + 2 * NEAR <= index and self.pieces.here(self._proof.done):
+        if self._proving is not None and self.proof.done + 2 * NEAR <= index and self.pieces.here(self.proof.done):
             return True
         behind = [here for here, last in (want.span for want in self._wants) if here <= index < last]
         return bool(behind) and max(behind) + NEAR <= index and any(map(self.pieces.here, behind))
@@ -282,7 +282,7 @@ class Fill:
 
     async def _prove(self) -> None:
         try:
-            await self._proof.establish()
+            await self.proof.establish()
             while not self.diskless and len(self.pieces.present) < self.manifest.pieces:
                 await self.pieces.progress(ANY)
             if not self.diskless:

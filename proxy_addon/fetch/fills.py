@@ -7,8 +7,8 @@ import logging
 
 from cachetools import TTLCache
 
-from ..core.errors import BodyLost, IntegrityError
-from ..store.contract import Blobs, Manifest
+from ..core.errors import BodyLost, IntegrityError, UpstreamFailed
+from ..store.contract import LARGEST, Blobs, Manifest
 from .fill import Fill
 from .flights import Flights
 from .transfer import Source
@@ -32,8 +32,11 @@ class Fills:
         """The fill of `manifest.blob`, and whether it was there before. `source` is used only by a new one.
 
         `stream`: it has one answer open that brings everything, which one connection shall read to its end.
+        Raises `UpstreamFailed` for a size beyond belief.
         """
         blob = manifest.blob
+        if manifest.size > LARGEST:
+            raise UpstreamFailed(f"{manifest.size} bytes are more than a file has")
         if (fill := self.current(blob)) is not None:
             return fill, True
         (fill, made_for), _ = await self._flights.join(f"fill:{blob}", lambda: self._begin(manifest, source, stream))

@@ -1,7 +1,8 @@
-"""The proof of a blob: its digest, computed in order while the pieces come.
+"""The proof of a blob, established in order while the pieces come.
 
-A piece is hashed from its buffer if it is still there, else from the store, which verifies what it reads. Hashing runs
-in a thread. A blob whose id carries no digest is proven by its size alone.
+What has to hold is said by the scheme of the blob's id: a digest, or, of a xorb range, its structure. What carries
+neither is proven by its size alone. A piece is taken from its buffer if it is still there, else from the store, which
+verifies what it reads. The work is done in a thread.
 """
 
 from __future__ import annotations
@@ -9,25 +10,103 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
+from typing import Any, Protocol, Self
+
+from blake3 import blake3
 
 from ..core.errors import IntegrityError
-from ..store.contract import PIECE, Blobs, PieceMissing, PieceReader
+from ..core.messages import Buffer
+from ..store.contract import PIECE, Blobs, Manifest, PieceMissing, PieceReader
+from ..xorb import codings
+from ..xorb.frames import Frames
 from .pieces import ANY, Pieces
+
+
+class Judge(Protocol):
+    """Takes a blob's bytes in order. `update` and `end` raise `IntegrityError`."""
+
+    fingerprint: bytes | None  #: at the end: of bytes whose name does not tell what they are
+
+    def update(self, data: Buffer | bytearray) -> None: ...
+    def copy(self) -> Self: ...
+    def end(self) -> None: ...
+
+
+class ByDigest:
+    def __init__(self, digest: Any, expected: str) -> None:
+        self.fingerprint: bytes | None = None
+        self._digest, self._expected = digest, expected
+
+    def update(self, data: Buffer | bytearray) -> None:
+        self._digest.update(data)
+
+    def copy(self) -> ByDigest:
+        return ByDigest(self._digest.copy(), self._expected)
+
+    def end(self) -> None:
+        if self._digest.hexdigest() != self._expected:
+            raise IntegrityError("upstream sent bytes with another digest")
+
+
+class ByStructure:
+    """A range of a xorb: chunks to the last byte, each of which unpacks to its length."""
+
+    def __init__(self, frames: Frames, digest: blake3) -> None:
+        self._frames, self._digest = frames, digest
+        self.fingerprint: bytes | None = None
+
+    def update(self, data: Buffer | bytearray) -> None:
+        self._digest.update(data)
+        for chunk in self._frames.feed(data):
+            codings.check(chunk)
+
+    def copy(self) -> ByStructure:
+        return ByStructure(self._frames.copy(), self._digest.copy())
+
+    def end(self) -> None:
+        if not self._frames.whole:
+            raise IntegrityError("upstream sent chunks that do not end with the range")
+        self.fingerprint = self._digest.digest()
+
+
+class BySize:
+    """The pieces are all there, and that is that."""
+
+    fingerprint: bytes | None = None
+
+    def update(self, data: Buffer | bytearray) -> None: ...
+
+    def copy(self) -> BySize:
+        return self
+
+    def end(self) -> None: ...
+
+
+_JUDGES: dict[str, Callable[[Manifest, str], Judge]] = {
+    "sha256": lambda manifest, name: ByDigest(hashlib.sha256(), name),
+    "git": lambda manifest, name: ByDigest(hashlib.sha1(b"blob %d\0" % manifest.size, usedforsecurity=False), name),
+    "xorb": lambda manifest, name: ByStructure(Frames(), blake3()),
+}
+
+
+def judge_of(manifest: Manifest) -> Judge:
+    scheme, _, name = manifest.blob.partition(":")
+    made = _JUDGES.get(scheme)
+    return made(manifest, name) if made is not None else BySize()
 
 
 class Proof:
     def __init__(self, blobs: Blobs, pieces: Pieces, advanced: Callable[[], None], lost: Callable[[int], None]) -> None:
         self._blobs, self._pieces, self._advanced, self._lost = blobs, pieces, advanced, lost
-        self.done = 0  #: pieces hashed so far
-        algorithm, _, self._expected = pieces.manifest.blob.partition(":")
-        size = pieces.manifest.size
-        self._digest = {
-            "git": lambda: hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False),
-            "sha256": hashlib.sha256,
-        }.get(algorithm, lambda: None)()
+        self.done = 0  #: pieces taken so far
+        self._judge = judge_of(pieces.manifest)
+
+    @property
+    def fingerprint(self) -> bytes | None:
+        return self._judge.fingerprint
 
     async def establish(self) -> None:
-        """Returns when every byte has come and the digest holds; raises `IntegrityError` when it does not."""
+        """Returns when every byte has come and the proof holds; raises `IntegrityError` when it does not."""
         manifest = self._pieces.manifest
         reader = self._blobs.reader(manifest)
         try:
@@ -42,31 +121,32 @@ class Proof:
                 elif self.done not in self._pieces.present:
                     await self._pieces.progress(ANY)
                     continue
-                elif self._digest is not None and not await self._read(reader):
+                elif not isinstance(self._judge, BySize) and not await self._read(reader):
                     continue
                 self.done += 1
                 self._advanced()
+            self._judge.end()
+        except IntegrityError as fault:
+            raise IntegrityError(f"{manifest.blob}: {fault}") from fault
         finally:
             reader.close()
-        if self._digest is not None and self._digest.hexdigest() != self._expected:
-            raise IntegrityError(f"{manifest.blob}: upstream sent bytes with another digest")
 
     async def _read(self, reader: PieceReader) -> bool:
-        """Hash one stored piece; False, and nothing hashed, if it turned out to be gone."""
+        """Take one stored piece; False, and nothing taken, if it turned out to be gone."""
         pos = self.done * PIECE
         end = pos + self._pieces.manifest.piece_size(self.done)
-        before = self._digest.copy() if self._digest is not None else None
+        before = self._judge.copy()
         try:
             while pos < end:
                 data = await reader.read(pos, end)
                 await self._update(data)
                 pos += len(data)
         except PieceMissing:
-            self._digest = before
+            self._judge = before
             self._lost(self.done)
             return False
         return True
 
-    async def _update(self, data: bytes | bytearray | memoryview) -> None:
-        if self._digest is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._digest.update, data)
+    async def _update(self, data: Buffer | bytearray) -> None:
+        if not isinstance(self._judge, BySize):
+            await asyncio.get_running_loop().run_in_executor(None, self._judge.update, data)

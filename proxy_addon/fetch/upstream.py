@@ -60,9 +60,12 @@ class Answer:
 
     @property
     def location(self) -> str | None:
-        """The redirect's target, absolute."""
+        """The redirect's target, absolute; raises `UpstreamFailed` for one that is no URL."""
         target = self.headers.get("location")
-        return None if target is None else str(URL(self.url, encoded=True).join(URL(target, encoded=True)))
+        try:
+            return None if target is None else str(URL(self.url, encoded=True).join(URL(target, encoded=True)))
+        except ValueError:
+            raise UpstreamFailed(f"{urlsplit(self.url).hostname} redirects to what is no URL") from None
 
     def failure(self) -> UpstreamFailed:
         """This answer, when it is one that a stale response may stand in for."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Protocol
 
-from . import huggingface
-from .paths import Ambiguous, is_signed, url_key
-from .resources import Kind, Malformed, Passed, Plain, Resource, Secret
+from . import huggingface, modelscope
+from .paths import Ambiguous, is_signed, permits, url_key
+from .resources import Document, Kind, Malformed, Passed, Plain, Resource, Secret
 
 
 class _Hub(Protocol):
@@ -18,7 +18,9 @@ class _Hub(Protocol):
     def classify(self, method: str, host: str, path: str, query: str, body_digest: str = "") -> Resource: ...
 
 
-_HUBS: tuple[_Hub, ...] = (huggingface,)
+_HUBS: tuple[_Hub, ...] = (huggingface, modelscope)
+ALL = tuple(hub.HUB for hub in _HUBS)
+_REMEMBERED = 2048  # characters of path and query, so that what is remembered has a bound
 _PORTS = frozenset({80, 443})  # on any other a hub's name is not the hub
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -30,7 +32,7 @@ class OtherHost(Protocol):
 class Classifier:
     """Knows the hubs that are switched on and the further hosts of the configuration."""
 
-    def __init__(self, *, enabled: Iterable[str] = ("huggingface",), others: Iterable[OtherHost] = ()) -> None:
+    def __init__(self, *, enabled: Iterable[str] = ALL, others: Iterable[OtherHost] = ()) -> None:
         on = frozenset(enabled)
         self._hubs: tuple[_Hub, ...] = tuple(h for h in _HUBS if h.HUB in on)
         self._others = tuple(others)
@@ -46,13 +48,17 @@ class Classifier:
     def classify(
         self, method: str, scheme: str, host: str, port: int, path: str, query: str, body_digest: str = ""
     ) -> Resource:
-        return self._known(method, scheme, host, port, path, query, body_digest)
+        known = self._known if len(path) + len(query) <= _REMEMBERED else self._unsigned
+        return known(method, scheme, host, port, path, query, body_digest)
 
     def _unsigned(
         self, method: str, scheme: str, host: str, port: int, path: str, query: str, body_digest: str
     ) -> Resource:
         found = self._classify(method, scheme, host, port, path, query, body_digest)
-        return Secret(found.hub, Kind.PLAIN) if isinstance(found, Plain) and is_signed(query) else found
+        if isinstance(found, Plain) and is_signed(query):
+            return Secret(found.hub, Kind.PLAIN)
+        named = isinstance(found, Document) and found.what != "manifest"  # by its query too, and the name is on disk
+        return Secret(found.hub, Kind.API) if named and permits(query) else found
 
     def _classify(
         self, method: str, scheme: str, host: str, port: int, path: str, query: str, body_digest: str

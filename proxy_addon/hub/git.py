@@ -8,6 +8,7 @@ from .resources import Batch, Kind, Passed, Repo, Resource
 
 _PACKS = frozenset({"git-upload-pack", "git-receive-pack"})
 _BATCH = ("info", "lfs", "objects", "batch")
+_POSTED = (("git-upload-pack",), ("info", "lfs", "locks", "verify"))  # reads that travel in a POST
 
 
 def is_git(tail: tuple[str, ...]) -> bool:
@@ -18,5 +19,6 @@ def is_git(tail: tuple[str, ...]) -> bool:
 def classify(method: str, repo: Repo, tail: tuple[str, ...], query: str) -> Resource:
     if method == "POST" and tail == _BATCH:
         return Batch(repo)
-    writes = "git-receive-pack" in (*tail, *parse_qs(query).get("service", ()))
-    return Passed(repo.hub, Kind.GIT, repo if writes else None)
+    pushes = "git-receive-pack" in (*tail, *parse_qs(query).get("service", ()))
+    reads = method in ("GET", "HEAD") or (method == "POST" and tail in _POSTED)
+    return Passed(repo.hub, Kind.GIT, None if reads and not pushes else repo)

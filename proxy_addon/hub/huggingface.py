@@ -7,16 +7,16 @@ answered upstream by a redirect whose head carries everything that matters (comm
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from ..core.messages import Headers
-from . import git, xet
+from . import git, registry, xet
 from .paths import joined, normal_query, plain, quoted, quoted_rev, segments, url_key
 from .resources import (
     COMMIT,
+    SHA256,
     Blob,
     Document,
     File,
@@ -35,11 +35,11 @@ SUFFIXES = ("huggingface.co", "hf.co")
 HOME_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})  # one hub under three names
 
 _TYPES = ("models", "datasets", "spaces", "kernels", "buckets")
-_HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 _API_TAILS = ("revision", "tree", "paths-info", "refs", "commits", "commit", "compare", "xet-read-token", "auth-check")
 _SECRET_TAILS = frozenset({"xet-read-token", "auth-check"})
 _WITH_ASSETS = (("rows",), ("first-rows",), ("search",), ("filter",))  # their bodies hold signed links
 _READS = frozenset({"GET", "HEAD"})
+_COMPUTING = frozenset({"router.huggingface.co", "api-inference.huggingface.co"})  # a POST there leaves nothing behind
 
 
 def is_ours(host: str) -> bool:
@@ -53,7 +53,8 @@ def classify(method: str, host: str, path: str, query: str, body_digest: str = "
     if host in HOME_HOSTS:
         return _home(method, host, path, query, parts, body_digest)
     if method not in _READS:
-        return Telemetry(HUB) if parts[-1:] == ("telemetry",) else Passed(HUB, Kind.UPLOAD)
+        writes = Kind.PLAIN if host in _COMPUTING else Kind.UPLOAD
+        return Telemetry(HUB) if parts[-1:] == ("telemetry",) else Passed(HUB, writes)
     if host.startswith("cas-server."):
         return xet.reconstruction(HUB, parts)
     if host.startswith("transfer.") and parts[:1] == ("xorbs",):
@@ -68,7 +69,7 @@ def classify(method: str, host: str, path: str, query: str, body_digest: str = "
 
 
 def _link(host: str, parts: tuple[str, ...]) -> str | None:
-    if not parts or not _HEX64.match(parts[-1]):
+    if not parts or not SHA256.match(parts[-1]):
         return None
     if parts[0].startswith("xet-bridge-") and len(parts) == 3:
         return f"xet:{parts[-1]}"
@@ -83,6 +84,8 @@ def _viewer_repo(query: str) -> Repo | None:
 def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...], body_digest: str) -> Resource:
     if parts[:1] == ("api",):
         return _api(method, host, path, query, parts[1:], body_digest)
+    if parts[:1] == ("v2",) and method in _READS and (found := registry.route(HUB, parts[1:], query)) is not None:
+        return found
     if (repo_type := parts[0] if parts and parts[0] in _TYPES[1:] else None) is not None:
         rest = parts[1:]
     else:
@@ -94,7 +97,7 @@ def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...],
             repo = Repo(HUB, repo_type, joined(rest[:cut]).removesuffix(".git"))
             return git.classify(method, repo, rest[cut:], query)
     if method not in _READS:
-        return Passed(HUB, Kind.UPLOAD)
+        return Passed(HUB, Kind.SECRET if parts[:1] == ("oauth",) else Kind.UPLOAD)
     return Plain(HUB, url_key(f"https://{host}{path}{'?' + query if query else ''}"), strict=True)
 
 
@@ -185,7 +188,7 @@ class Facts:
     @property
     def blob(self) -> str:
         """The blob id that the digest names."""
-        if _HEX64.match(self.etag):
+        if SHA256.match(self.etag):
             return f"sha256:{self.etag}"
         return f"git:{self.etag}" if COMMIT.match(self.etag) else ""
 

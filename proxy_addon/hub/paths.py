@@ -45,6 +45,11 @@ def plain(part: str, *, slashes: bool = False) -> str:
         text = unquote(part, errors="strict") if "%" in part else part
     except UnicodeDecodeError:
         raise Ambiguous("the path is not UTF-8") from None
+    return sound(text, slashes=slashes)
+
+
+def sound(text: str, *, slashes: bool = False) -> str:
+    """The same check for what is decoded already."""
     if _UNSAFE.search(text):
         raise Ambiguous("the path holds a control character or a backslash")
     if len(text) > LONGEST:
@@ -58,6 +63,20 @@ def plain(part: str, *, slashes: bool = False) -> str:
 
 def joined(parts: tuple[str, ...], *, slashes: bool = False) -> str:
     return "/".join(plain(p, slashes=slashes) for p in parts)
+
+
+def parameters(query: str) -> dict[str, str]:
+    """The parameters of a query in which each is named once, decoded as forms are (`+` is a space)."""
+    if _HIDDEN.search(query) or _BROKEN.search(query):
+        raise Ambiguous("the query hides a separator behind a double escape, or is not percent-encoded")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise Ambiguous("the query is not UTF-8") from None
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Ambiguous("the query names a parameter twice")
+    return found
 
 
 def quoted(path: str) -> str:
@@ -77,10 +96,37 @@ def is_signed(query: str) -> bool:
     return any(name.lower() in _SIGNATURES for name, _ in parse_qsl(query, keep_blank_values=True))
 
 
+_TOKENS = frozenset({"__sign", "token", "access_token", "private_token", "api_key", "apikey", "authorization"})
+
+
+def permits(query: str) -> bool:
+    """Whether a parameter is a signature, or a token of somebody's."""
+    return is_signed(query) or any(name.lower() in _TOKENS for name, _ in parse_qsl(query, keep_blank_values=True))
+
+
+#: Which parameters are of the signature, by the one that holds it: S3, Google, CloudFront, Azure.
+_OF_A_SIGNATURE = {
+    "x-amz-signature": re.compile("x-amz-.*"),
+    "x-goog-signature": re.compile("x-goog-.*"),
+    "signature": re.compile("signature|expires|policy|key-pair-id|googleaccessid|awsaccesskeyid"),
+    "sig": re.compile("sig|s[eprtv]|spr|sip|sk[estv]|skoid|sktid|jwt"),
+    "auth_key": re.compile("auth_key"),
+}
+
+
+def unsigned(url: str) -> str:
+    """What a signed URL names, whoever signed it and until when."""
+    place, _, query = url.partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    gone = [_OF_A_SIGNATURE[name] for name in (k.lower() for k, _ in pairs) if name in _OF_A_SIGNATURE]
+    kept = [(k, v) for k, v in pairs if not any(g.fullmatch(k.lower()) for g in gone)]
+    return f"{place}?{urlencode(kept, errors='surrogatepass')}"
+
+
 def url_key(url: str) -> str:
     """The cache key of a plain URL. Keys are on disk, and a query may be a signature: only its digest goes there."""
     place, mark, query = url.partition("?")
-    return f"plain:{place}" + (f"?{sha256(query.encode()).hexdigest()[:32]}" if mark else "")
+    return f"plain:{place}" + (f"?{sha256(query.encode(errors='surrogatepass')).hexdigest()[:32]}" if mark else "")
 
 
 _BOOLEANS = {"True": "true", "False": "false"}
@@ -91,4 +137,4 @@ def normal_query(query: str) -> str:
     if not query:
         return ""
     pairs = [(k, _BOOLEANS.get(v, v)) for k, v in parse_qsl(query, keep_blank_values=True)]
-    return urlencode(sorted(pairs))
+    return urlencode(sorted(pairs), errors="surrogatepass")

@@ -14,6 +14,7 @@ from enum import StrEnum
 from .paths import quoted_rev
 
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class Kind(StrEnum):
@@ -42,6 +43,12 @@ class Repo:
     @property
     def key(self) -> str:
         return f"{self.hub}{self.site and '.'}{self.site}/{self.type}/{self.id}"
+
+    @property
+    def changing(self) -> tuple[str, ...]:
+        """What the keys begin with of all that an upload makes wrong."""
+        by_branch = (f"file:{self.key}@",) if self.hub == "modelscope" else ()  # elsewhere files are known by commit
+        return (f"ref:{self.key}@", f"api:{self.key}:", f"raw:{self.key}@", *by_branch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,24 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
+class Layer:
+    """A blob of a repo by its digest, as container registries have it and ollama asks for it."""
+
+    repo: Repo
+    digest: str  # "sha256:<64 hex>"
+    here: bool = False  # by a URL that we gave out: the bytes themselves, not where they are
+    kind = Kind.BLOB
+
+    @property
+    def hub(self) -> str:
+        return self.repo.hub
+
+    @property
+    def key(self) -> str:
+        return f"layer:{self.repo.key}@{self.digest}"
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """git-lfs asks where objects lie; the answer is links, each good for one object and one user."""
 
@@ -131,7 +156,7 @@ class Document:
     hub: str
     key: str
     repo: Repo | None
-    what: str  # info | tree | refs | commits | paths-info | raw | list | static
+    what: str  # info | tree | refs | commits | paths-info | raw | list | static | manifest
     pinned: bool = False  # addressed by a commit
     edit: bool = False  # JSON that may name Xet hashes
     kind = Kind.API
@@ -179,4 +204,6 @@ class Malformed:
     kind = Kind.MALFORMED
 
 
-type Resource = File | Blob | Batch | Xorb | Reconstruction | Document | Secret | Telemetry | Passed | Plain | Malformed
+type Resource = (
+    File | Blob | Layer | Batch | Xorb | Reconstruction | Document | Secret | Telemetry | Passed | Plain | Malformed
+)

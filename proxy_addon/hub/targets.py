@@ -1,32 +1,35 @@
-"""What people name on the command line (`hf:org/name@rev`), and what a hub's listing says is in it.
+"""What people name on the command line and in `sync:` (`hf:org/name@rev`, `ms:datasets/org/name`).
 
-A target is read strictly: what could be meant in two ways is refused with the way to write it. A listing is somebody
-else's JSON: what is not a file of known size in it is left out, what is not a listing at all is a `ValueError`.
+A target is read strictly: what could be meant in two ways is refused with the way to write it. ModelScope has a second
+site with repos of its own, `ms.ai:org/name`. What is printed here can be typed again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from . import huggingface as hf
-from .paths import Ambiguous, quoted_rev
-from .resources import COMMIT, Document, File, Repo
+from . import modelscope as ms
+from .paths import Ambiguous
+from .resources import Document, File, Repo
 
-TYPES = ("model", "dataset", "space")
-_PREFIXES = {"hf": hf.HUB, "ms": "modelscope"}
-_TARGET = re.compile(
-    r"(?:(?P<hub>hf|ms):)?(?://)?(?:(?P<type>models|datasets|spaces)/)?(?P<id>[^@:]+)(?:@(?P<rev>.+))?\Z"
-)
+#: prefix -> hub, its site, the types that it has, its default branch
+_HUBS = {
+    "hf": (hf.HUB, "", ("models", "datasets", "spaces"), "main"),
+    "ms": (ms.HUB, "", ("models", "datasets", "studios"), ms.TRUNK),
+    "ms.ai": (ms.HUB, "ai", ("models", "datasets", "studios"), ms.TRUNK),
+}
+_TARGET = re.compile(r"(?P<prefix>[a-z.]+):(?://)?(?P<name>[^@:]+)(?:@(?P<rev>.+))?\Z")
 _ID = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}\Z", re.ASCII)
 _REV = re.compile(r"(?!.*(?:\.\.|//|[/.]\Z))[^\s\x00-\x20\x7f~^:?*\[\\]{1,255}\Z")
-_KEY = re.compile(r"file:(?P<hub>[^/]+)/(?P<type>[^/]+)/(?P<id>[^@]+)@(?P<rev>[^/]+)/(?P<path>.+)\Z", re.DOTALL)
-_NEXT = re.compile(r'<([^<>]+)>\s*;[^<]*?\brel="?next"?', re.IGNORECASE)
-_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_KEY = re.compile(
+    r"file:(?P<hub>[^/.]+)(?:\.(?P<site>[^/]+))?/(?P<type>[^/]+)/(?P<id>[^@]+)@(?P<rev>[^/]+)/(?P<path>.+)\Z",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,36 +40,43 @@ class Target:
     def __str__(self) -> str:
         return spelled(self.repo) + (f"@{self.rev}" if self.rev else "")
 
+    @property
+    def revision(self) -> str:
+        """The branch, tag or commit that is meant."""
+        return self.rev or _HUBS[_prefix(self.repo)][3]
+
+
+def _prefix(repo: Repo) -> str:
+    return next((p for p, (hub, site, *_) in _HUBS.items() if (hub, site) == (repo.hub, repo.site)), repo.hub)
+
 
 def spelled(repo: Repo) -> str:
     """As `target` reads it."""
-    hub = next((prefix for prefix, name in _PREFIXES.items() if name == repo.hub), repo.hub)
-    return f"{hub}:{'' if repo.type == 'models' else f'{repo.type}/'}{repo.id}"
+    return f"{_prefix(repo)}:{'' if repo.type == 'models' else f'{repo.type}/'}{repo.id}"
 
 
 def target(text: str, type: str = "model") -> Target:
-    """`hf:org/name`, `hf:name`, `hf:datasets/org/name@rev`; `type` is for who names none. Raises ValueError."""
+    """`hf:org/name`, `hf:name`, `ms:datasets/org/name@rev`; `type` is for who names none. Raises ValueError."""
     found = _TARGET.match(text.strip())
-    if found is None or found["hub"] is None or not _ID.match(found["id"]):
-        raise ValueError(f"{text!r} is no target; write hf:org/name, hf:org/name@revision or hf:datasets/org/name")
+    if found is None or found["prefix"] not in _HUBS:
+        raise ValueError(f"{text!r} is no target; write hf:org/name, hf:datasets/org/name@revision or ms:org/name")
+    hub, site, types, _ = _HUBS[found["prefix"]]
+    head, _, rest = found["name"].partition("/")
+    kind, id = (head, rest) if rest and head in types else (f"{type}s", found["name"])
+    if kind not in types:
+        other = {"spaces": "studios", "studios": "spaces"}[kind]
+        raise ValueError(f"{text!r}: {hub} has no {kind}; write {found['prefix']}:{other}/org/name")
+    if not _ID.match(id) or (hub == ms.HUB and "/" not in id):
+        like = "" if hub == hf.HUB else f" or {found['prefix']}:org/name"
+        raise ValueError(f"{text!r} is no target; write hf:org/name{like}, with @revision behind it if need be")
     if found["rev"] is not None and not _REV.match(found["rev"]):
         raise ValueError(f"{text!r}: {found['rev']!r} cannot be a revision; name a branch, a tag or a commit")
-    return Target(Repo(_PREFIXES[found["hub"]], found["type"] or f"{type}s", found["id"]), found["rev"])
+    return Target(Repo(hub, kind, id, site), found["rev"])
 
 
-def api_url(repo: Repo, tail: str = "", query: str = "") -> str:
-    """As clients spell it: what they ask for later is then here under the same key."""
-    return f"{hf.ORIGIN}/api/{repo.type}/{repo.id}{tail}" + (f"?{query}" if query else "")
-
-
-def tree_url(repo: Repo, commit: str) -> str:
-    return api_url(repo, f"/tree/{quoted_rev(commit)}", "recursive=true&expand=false")
-
-
-def next_page(link: str | None) -> str | None:
-    """The URL of the next page (RFC 8288)."""
-    found = _NEXT.search(link or "")
-    return found[1] if found else None
+def same(one: Target, other: Target) -> bool:
+    """The same revision of the same repo, however they are spelled."""
+    return (one.repo, one.revision) == (other.repo, other.revision)
 
 
 def moved_to(location: str) -> str:
@@ -79,40 +89,13 @@ def moved_to(location: str) -> str:
     return "" if repo is None else spelled(repo)
 
 
-def commit_of(info: Any) -> str:
-    """The commit that a repo's info is about. Raises ValueError."""
-    commit = info.get("sha") if isinstance(info, Mapping) else None
-    if not isinstance(commit, str) or not COMMIT.match(commit):
-        raise ValueError("what the hub says of the repo names no commit")
-    return commit
-
-
 @dataclass(frozen=True, slots=True)
 class Entry:
+    """A file, as a hub's listing says. A listing is somebody else's JSON: what is no file of known size is left out."""
+
     path: str
     size: int  # bytes
     blob: str  # blob id, from the digest that the listing names; empty: it names none
-
-
-def entries(listing: Any) -> list[Entry]:
-    """The files of one page of a listing. Raises ValueError."""
-    if not isinstance(listing, list):
-        raise ValueError("what the hub sent is no listing")
-    found = []
-    for node in listing:
-        path, size = (node.get("path"), node.get("size")) if isinstance(node, Mapping) else (None, None)
-        if isinstance(path, str) and isinstance(size, int) and size >= 0 and node.get("type") == "file":
-            found.append(Entry(path, size, _blob(node)))
-    return found
-
-
-def _blob(node: Mapping[str, Any]) -> str:
-    large = node.get("lfs")
-    oid = large.get("oid") if isinstance(large, Mapping) else node.get("oid")
-    if not isinstance(oid, str):
-        return ""
-    oid = oid.removeprefix("sha256:")
-    return f"sha256:{oid}" if _SHA256.match(oid) else f"git:{oid}" if COMMIT.match(oid) else ""
 
 
 def wanted(path: str, include: Iterable[str], exclude: Iterable[str]) -> bool:
@@ -130,4 +113,5 @@ def file_of(key: str) -> File | None:
     found = _KEY.match(key)
     if found is None:
         return None
-    return File(Repo(found["hub"], found["type"], found["id"]), unquote(found["rev"]), found["path"])
+    repo = Repo(found["hub"], found["type"], found["id"], found["site"] or "")
+    return File(repo, unquote(found["rev"]), found["path"])

@@ -8,7 +8,8 @@ A file is a row of *terms*, each a run of chunks in a *xorb*. A client asks the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -34,6 +35,45 @@ def xorb(hub: str, parts: tuple[str, ...], query: str) -> Resource:
     return Xorb(hub, parts[-1], int(span[1]), int(span[2]) + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a file is by its Xet hash: the bytes that have this SHA-256 and this size."""
+
+    file: str
+    sha256: str
+    size: int
+
+
+def identities(document: Any) -> Iterator[Identity]:
+    """Of the files that a listing names both by Xet hash and by SHA-256.
+
+    Only where the hub itself lists files: what else is in there, a model card for one, says what its author likes."""
+    listed = document.get("siblings") if isinstance(document, dict) else document
+    for node in listed if isinstance(listed, list) else ():
+        lfs = node.get("lfs") if isinstance(node, dict) else None
+        if isinstance(lfs, dict) and "xetHash" in node:
+            found = identity(node["xetHash"], lfs.get("oid") or lfs.get("sha256"), node.get("size"))
+            if found is not None:
+                yield found
+
+
+def identity(file: Any, sha256: Any, size: Any) -> Identity | None:
+    if isinstance(file, str) and isinstance(sha256, str) and _HEX64.match(file) and _HEX64.match(sha256):
+        return Identity(file, sha256, size) if type(size) is int and size > 0 else None
+    return None
+
+
+def _nodes(document: Any) -> Iterator[dict[str, Any]]:
+    stack = [document]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, dict):
+            yield node
+            stack.extend(v for v in node.values() if isinstance(v, dict | list))
+
+
 # -- the bridge edit -------------------------------------------------------------------------------------------------
 
 XET_FACTS = "application/vnd.xet-fileinfo+json"
@@ -42,14 +82,8 @@ XET_FIELDS = ("X-Xet-Hash", "X-Xet-Refresh-Route", "Link")
 
 def without_xet(document: Any, keep: Callable[[int], bool]) -> Any:
     """A listing without `xetHash` for files up to a size: clients then take the plain file. Edits in place."""
-    stack = [document]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, list):
-            stack.extend(node)
-        elif isinstance(node, dict):
-            size = node.get("size")
-            if "xetHash" in node and not (isinstance(size, int) and keep(size)):
-                del node["xetHash"]
-            stack.extend(v for v in node.values() if isinstance(v, dict | list))
+    for node in _nodes(document):
+        size = node.get("size")
+        if "xetHash" in node and not (isinstance(size, int) and keep(size)):
+            del node["xetHash"]
     return document

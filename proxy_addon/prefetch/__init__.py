@@ -16,14 +16,16 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 from ..core.errors import BodyLost
+from ..hub import huggingface as hf
 from ..hub import targets
 from ..hub.targets import Target
 from ..store.contract import PIECE, Blobs, Responses
+from . import listing
 from .asking import Ask, Asking, Fault, each
-from .listing import files_of
+from .listing import Look
 from .plan import Item, Plan, State, Watcher
 
-__all__ = ["Item", "Plan", "Prefetch", "State", "Watcher"]
+__all__ = ["Ask", "Fault", "Item", "Look", "Plan", "Prefetch", "State", "Watcher"]
 
 GIVE_UP = 8  # items in a row for which no hub could be reached
 _HARNESSES = "https://huggingface.co/api/agent-harnesses"  # newer clients ask for it before all else
@@ -59,31 +61,54 @@ class Prefetch:
 
     # -- what there is ----------------------------------------------------------------------------------------------
 
+    async def look(self, target: Target, documents: set[str]) -> Look:
+        """What the target is at the hub now: one question. Raises `Fault`."""
+        return await self._asking.persistently(lambda: listing.look(self._asking, target, documents), str(target))
+
+    async def here(self, items: Iterable[Item]) -> bool:
+        """Whether all of it is here, under the names by which clients ask; no hub is asked."""
+        await self._look(items := list(items))
+        return all([item.state is State.HERE and await self._named(item) for item in items])
+
+    async def _named(self, item: Item) -> bool:
+        rows = await self._store.responses.get(item.file.key)
+        return bool(rows) and rows[0].blob == item.blob
+
     async def plan(self, wanted: Iterable[Target], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> Plan:
         """Look up and list every target; the listings are then in the cache."""
         plan, found = Plan(), dict[Target, list[Item] | Fault]()
 
         async def one(target: Target) -> None:
             try:
-                found[target] = await self._asking.persistently(
-                    lambda: files_of(self._asking, target, plan.documents, self._watcher.said), str(target)
-                )
+                look = await self.look(target, plan.documents)
+                if look.stale:
+                    self._watcher.said(f"{target}: the hub cannot be asked; going by what it last said")
+                found[target] = await self._files(look)
             except Fault as fault:
                 found[target] = fault
 
         order = list(dict.fromkeys(wanted))
         await each(order, self._jobs, one)
         for target in order:
-            files = found[target]
-            if isinstance(files, Fault):
-                plan.faults.append((str(target), str(files)))
-                continue
-            chosen = [item for item in files if targets.wanted(item.file.path, include, exclude)]
-            if files and not chosen:
-                plan.faults.append((str(target), f"--include and --exclude leave none of its {len(files)} files"))
-            plan.items += chosen
+            _choose(plan, target, found[target], include, exclude)
+        return await self._planned(plan, include)
+
+    async def plan_of(self, look: Look, documents: set[str], include: Sequence[str], exclude: Sequence[str]) -> Plan:
+        """The same for what has been looked up already; its faults are among the plan's."""
+        plan = Plan(documents=documents)
+        try:
+            files: list[Item] | Fault = await self._files(look)
+        except Fault as fault:
+            files = fault
+        _choose(plan, look.target, files, include, exclude)
+        return await self._planned(plan, include)
+
+    async def _files(self, look: Look) -> list[Item]:
+        return await self._asking.persistently(look.files, str(look.target))
+
+    async def _planned(self, plan: Plan, include: Sequence[str]) -> Plan:
         if not plan.faults:
-            plan.faults += [(glob, "no file is called so") for glob in include if not _named(glob, plan)]
+            plan.faults += [(glob, "no file is called so") for glob in include if not _fits(glob, plan)]
         await self._look(plan.items)
         return plan
 
@@ -105,7 +130,7 @@ class Prefetch:
         """Bring every item; each then has its state, and `fault` where it failed."""
         self._in_vain, self._over = 0, None
         self._watcher.planned(plan)
-        if plan.items:
+        if any(item.file.hub == hf.HUB for item in plan.items):
             await self._warm()
         await each(plan.items, self._jobs, self._bring)
         await each([item for item in plan.items if item.state is not State.FAILED], self._jobs, self._confirm)
@@ -137,6 +162,8 @@ class Prefetch:
         rows = await self._store.responses.get(item.file.key)
         if not rows or rows[0].blob is None:
             raise self._refused() or Fault(_UNSHARED)
+        if not item.file.pinned and item.blob not in ("", rows[0].blob):
+            raise Fault("it has changed just now; run it again")
         item.blob, item.size = rows[0].blob, rows[0].size or 0
         spans = await self._lacking(item)
         if not spans:
@@ -207,5 +234,17 @@ class Prefetch:
             item.state, item.lacks = state, lacks
 
 
-def _named(glob: str, plan: Plan) -> bool:
+def _choose(
+    plan: Plan, target: Target, files: list[Item] | Fault, include: Sequence[str], exclude: Sequence[str]
+) -> None:
+    if isinstance(files, Fault):
+        plan.faults.append((str(target), str(files)))
+        return
+    chosen = [item for item in files if targets.wanted(item.file.path, include, exclude)]
+    if files and not chosen:
+        plan.faults.append((str(target), f"--include and --exclude leave none of its {len(files)} files"))
+    plan.items += chosen
+
+
+def _fits(glob: str, plan: Plan) -> bool:
     return any(targets.fits(item.file.path, glob) for item in plan.items)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 from urllib.parse import urlsplit
 
 from ..core.errors import BodyLost
 from ..core.messages import Headers, Pass, Reply, Request
+from ..hub import modelscope as ms
 from ..hub import targets
 
 TRIES = 4  # of what may go away by itself
@@ -19,6 +22,8 @@ _WHY = {
     "EntryNotFound": "there is no such file any more",
     "GatedRepo": "it is gated: hubgate keeps only what anybody may fetch",
 }
+_CODES = {str(ms.NO_REPO): "RepoNotFound", str(ms.GATED): "GatedRepo", str(ms.NO_SUCH): "EntryNotFound"}
+LARGEST_WORDS = 4096  # bytes of an answer that are read for a reason
 
 type Ask = Callable[[Request], Awaitable[Reply | Pass]]
 
@@ -98,9 +103,25 @@ def _reason(reply: Reply) -> str:
     code, text = reply.headers.get("x-error-code") or "", reply.headers.get("x-error-message") or ""
     if 300 <= reply.status < 400 and (location := reply.headers.get("location")) is not None:
         return f"it is now {targets.moved_to(location) or location}; name it so"
+    told = _envelope(reply)
+    code = code or _CODES.get(str(told.get("Code")), "")
+    text = text.removeprefix("hubgate: ") or str(told.get("Message") or "")[:200]
     if not code and reply.status == 401:
         code = "RepoNotFound"
-    return _WHY.get(code) or text.removeprefix("hubgate: ") or f"the hub answered {reply.status}"
+    if not code and not text and reply.status == 403:  # a HEAD says no more than that
+        code = "GatedRepo"
+    return _WHY.get(code) or text or f"the hub answered {reply.status}"
+
+
+def _envelope(reply: Reply) -> dict[Any, Any]:
+    """What ModelScope says in the body of a failure."""
+    if not isinstance(reply.body, bytes) or len(reply.body) > LARGEST_WORDS:
+        return {}
+    try:
+        told = json.loads(reply.body)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 async def each[T](things: Iterable[T], jobs: int, work: Callable[[T], Awaitable[None]]) -> None:

@@ -1,68 +1,71 @@
 """From a target to its files: the requests by which clients look a repo up, made ahead of them.
 
-They are spelled as clients spell them, so that the answers are found under the same keys: the repo's info by name, by
-revision and by commit, its listing at the commit with every page, and the commit that `/resolve` names for the
-revision. What a name stands for is asked of the hub anew; what is at a commit cannot change.
+It goes in two steps. `look` asks the hub one thing, anew: what is the target now? The answer is a `Look` with a
+version: a commit, or where the hub tells none a digest of all that it lists. Only if that is new, its `files` need be
+had. What was asked is kept under the keys under which clients will ask for it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from ..core.messages import Reply
 from ..core.status import Detail
 from ..hub import huggingface as hf
-from ..hub import targets
-from ..hub.paths import quoted_rev
-from ..hub.resources import File
+from ..hub import modelscope as ms
 from ..hub.targets import Target
 from .asking import Asking, Fault
 from .plan import Item
 
-_PAGES = 10_000
+LARGE = 256 * 1024  # bytes of JSON that are not parsed on the event loop
 _STALE = frozenset({Detail.OFFLINE, Detail.STALE_IF_ERROR})
 
 
-async def files_of(asking: Asking, target: Target, documents: set[str], say: Callable[[str], None]) -> list[Item]:
-    """Every file of the target. Adds the blobs of what was asked to `documents`; raises `Fault`."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """`stale`: the hub could not be asked, and this is what it last said. `files` lists them; raises `Fault`."""
 
-    async def document(url: str, *, anew: bool = False) -> tuple[Any, Reply]:
-        data, reply = await asking.got(url, anew=anew)
-        documents.add(f"sha256:{hashlib.sha256(data).hexdigest()}")
+    target: Target
+    version: str
+    stale: bool
+    files: Callable[[], Awaitable[list[Item]]]
+
+
+class Reading:
+    """Documents of the hub, each noted by its blob in `documents`."""
+
+    def __init__(self, asking: Asking, documents: set[str]) -> None:
+        self._asking, self._documents = asking, documents
+
+    async def document(self, url: str, *, anew: bool = False) -> tuple[Any, Reply]:
+        data, reply = await self._asking.got(url, anew=anew)
+        self._documents.add(f"sha256:{hashlib.sha256(data).hexdigest()}")
         try:
-            return json.loads(data), reply
+            read = await asyncio.to_thread(json.loads, data) if len(data) > LARGE else json.loads(data)
         except ValueError:
             raise Fault("what the hub sent is no JSON") from None
+        return read, reply
 
-    repo, rev = target.repo, target.rev or "main"
-    info, reply = await document(targets.api_url(repo, f"/revision/{quoted_rev(rev)}"), anew=True)
-    if reply.outcome.detail in _STALE:
-        say(f"{target}: the hub cannot be asked; going by what it last said")
-    try:
-        commit = targets.commit_of(info)
-        await document(targets.api_url(repo), anew=True)
-        await document(targets.api_url(repo, f"/revision/{commit}"))
-        found: list[targets.Entry] = []
-        url, pages = targets.tree_url(repo, commit), 0
-        while url:
-            listing, reply = await document(url)
-            found += targets.entries(listing)
-            url, pages = targets.next_page(reply.headers.get("link")) or "", pages + 1
-            if url and (pages >= _PAGES or not url.startswith(f"{targets.api_url(repo)}/")):
-                raise Fault("its listing leads astray")
-    except ValueError as fault:
-        raise Fault(str(fault)) from None
-    items = [Item(target, File(repo, commit, e.path), e.size, e.blob) for e in found]
-    if items:
-        await _learn_ref(asking, File(repo, rev, items[0].file.path), commit)
-    return items
+    async def head(self, url: str, *, anew: bool = False) -> Reply:
+        return await self._asking.reply("HEAD", url, anew=anew)
 
 
-async def _learn_ref(asking: Asking, file: File, commit: str) -> None:
-    """The row that says which commit `file.rev` is; and whether anybody may have the files at all."""
-    reply = await asking.reply("HEAD", hf.resolve_url(file), anew=not file.pinned)
-    if (now := reply.headers.get("x-repo-commit")) != commit:
-        raise Fault(f"{file.rev} has moved to {now} just now; run it again")
+class Lister(Protocol):
+    async def __call__(self, reading: Reading, target: Target) -> Look: ...
+
+
+def stale(reply: Reply) -> bool:
+    return reply.outcome.detail in _STALE
+
+
+async def look(asking: Asking, target: Target, documents: set[str]) -> Look:
+    """What the target is now. Adds the blobs of what is asked, now and for `files`, to `documents`; raises `Fault`."""
+    from . import of_huggingface, of_modelscope
+
+    ways: dict[str, Lister] = {hf.HUB: of_huggingface.look, ms.HUB: of_modelscope.look}
+    return await ways[target.repo.hub](Reading(asking, documents), target)

@@ -7,8 +7,11 @@ from enum import StrEnum
 from typing import Protocol
 
 from ..hub import huggingface as hf
+from ..hub import modelscope as ms
 from ..hub.resources import File
 from ..hub.targets import Target
+
+_URLS = {hf.HUB: hf.resolve_url, ms.HUB: ms.file_url}
 
 
 class State(StrEnum):
@@ -33,7 +36,8 @@ class Item:
 
     @property
     def url(self) -> str:
-        return hf.resolve_url(self.file)
+        """As clients spell it."""
+        return _URLS[self.file.hub](self.file)
 
 
 @dataclass(slots=True)
@@ -46,6 +50,11 @@ class Plan:
     def size(self) -> int:
         """Bytes, what is there twice counted once."""
         return sum({item.blob or item.url: item.size for item in self.items}.values())
+
+    @property
+    def fetched(self) -> int:
+        """Bytes that came."""
+        return sum(item.lacks for item in self.items if item.state is State.FETCHED)
 
     @property
     def whole(self) -> bool:

@@ -60,7 +60,7 @@ class DiskBlobs:
         return data
 
     def remember(self, blob: str, data: bytes) -> None:
-        """Verified bytes of a small sealed blob."""
+        """Verified bytes of a small sealed blob that is public."""
         self._seen.blob(blob)
         self._memory.put(bytes_key(blob), data, ROW + len(data), immutable=True)
 
@@ -114,6 +114,8 @@ class DiskBlobs:
             await self._lanes.write(self._index.set_public, blob, public)
         finally:
             self._stale(blob)
+            if not public:
+                self._memory.drop(bytes_key(blob))
 
     async def drop(self, blob: str) -> None:
         self._stale(blob)
@@ -130,7 +132,7 @@ class DiskBlobs:
         self._seen.blob(blob)
 
         def keep(data: bytes) -> None:
-            if manifest.sealed and len(data) == manifest.size <= SMALL:
+            if manifest.sealed and manifest.public and len(data) == manifest.size <= SMALL:
                 self._memory.put(bytes_key(blob), data, ROW + len(data), immutable=True)
 
         return DiskReader(
@@ -169,6 +171,11 @@ class DiskBlobs:
     async def keep(self, blob: str, kept: bool) -> None:
         """Never evict the blob, in any process, until `keep(blob, False)`."""
         await self.keep_all((blob,), kept)
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """The blobs that are kept so, as last seen."""
+        return self._pins.kept
 
     async def keep_all(self, blobs: Collection[str], kept: bool) -> None:
         """`keep` for many, at once or not at all. They need not be here yet."""

@@ -17,6 +17,7 @@ from ..core.messages import Buffer, StoredResponse
 
 PIECE = 4 * 1024 * 1024
 UNIT = 512 * 1024
+LARGEST = 1 << 40  # bytes of a blob that is believed to exist: a fill keeps account of each of its pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class View(Protocol):
         ...
 
     def small(self, blob: str) -> bytes | None:
-        """A small sealed blob's bytes, verified."""
+        """A small sealed blob's bytes, verified, if the blob is public."""
         ...
 
 
@@ -91,7 +92,7 @@ class PieceReader(Protocol):
 
 class Blobs(Protocol):
     def peek(self, blob: str) -> bytes | None:
-        """A small blob's bytes if they are in memory."""
+        """A small public blob's bytes if they are in memory."""
         ...
 
     async def manifest(self, blob: str) -> Manifest | None: ...

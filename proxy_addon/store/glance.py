@@ -106,7 +106,7 @@ class DiskView:
         if (seen := self.bytes.get(blob)) is not None:
             return seen
         manifest = self._index.manifest(blob)
-        if manifest is None or not manifest.sealed or (data := self._index.small(blob)) is None:
+        if manifest is None or not (manifest.sealed and manifest.public) or (data := self._index.small(blob)) is None:
             return None
         digests = self._index.digests(blob, 0)
         if len(data) != manifest.size or digests is None or not unit_matches(data, digests, 0):

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from proxy_addon.admin.page import index
+from proxy_addon.admin.page import Synced, index
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,15 @@ def test_numbers_are_for_people(name, count, shown):
     page = index((), {name: count}, "AB:CD", datetime(2030, 1, 2, tzinfo=UTC))
     assert f"<td>{shown}<" in page
     assert "hubgate is working" in page and "2030-01-02" in page
+
+
+def test_repos_in_sync_are_shown_with_their_lag():
+    synced = [
+        Synced("hf:a/b", 90061.4, behind=True),
+        Synced("ms:a/c", 3.0, False),
+        Synced("hf:a/<d>", 5, True, "<gone>"),
+    ]
+    page = index((), {}, "AB:CD", datetime(2030, 1, 2, tzinfo=UTC), synced)
+    assert "<th>hf:a/b<td>1 day, 1:01:01<td>coming<" in page and "<th>ms:a/c<td>0:00:03<td>in step<" in page
+    assert "<th>hf:a/&lt;d&gt;<td>0:00:05<td>&lt;gone&gt;<" in page
+    assert "In sync" not in index((), {}, "AB:CD", datetime(2030, 1, 2, tzinfo=UTC))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.hub import HubProcess
 
-from . import cold, first_byte, large, lookups, small, stalled
+from . import cold, first_byte, large, lookups, modelscope, prefetch, small, stalled, xet
 from .figures import Row
 from .rig import FULL, QUICK, Rig
 from .table import as_json, machine, markdown, plain
@@ -23,6 +23,9 @@ GROUPS: dict[str, Callable[[Rig], Iterator[Row]]] = {
     "first-byte": first_byte.rows,
     "cold": cold.rows,
     "stalled": stalled.rows,
+    "prefetch": prefetch.rows,
+    "modelscope": modelscope.rows,
+    "xet": xet.rows,
     "lookups": lookups.rows,
 }
 

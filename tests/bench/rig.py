@@ -36,10 +36,11 @@ class Scale:
     clients: int
     seconds: float  # of one try with small replies
     rows: int  # stored responses, at most
+    part: int  # bytes of each of many files
 
 
-FULL = Scale(tries=5, large=GIB, cold=256 * MIB, clients=50, seconds=3.0, rows=1_000_000)
-QUICK = Scale(tries=3, large=128 * MIB, cold=32 * MIB, clients=10, seconds=1.0, rows=20_000)
+FULL = Scale(tries=5, large=GIB, cold=256 * MIB, clients=50, seconds=3.0, rows=1_000_000, part=16 * MIB)
+QUICK = Scale(tries=3, large=128 * MIB, cold=32 * MIB, clients=10, seconds=1.0, rows=20_000, part=2 * MIB)
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,7 @@ class Rig:
         site.mkdir(exist_ok=True)
         return site
 
-    @contextmanager
-    def proxy(self, *, cache: str = "cache", memory: str = "256MB") -> Iterator[Side]:
-        """`hubgate serve`, started anew, on the same cache directory as ever unless another is named."""
-        port, admin = free_port(), free_port()
+    def configuration(self, port: int, admin: int, cache: str, memory: str = "256MB", xet: str = "auto") -> Path:
         config = self.folder / "hubgate.yaml"
         config.write_text(
             f"listen: 127.0.0.1:{port}\n"
@@ -124,8 +122,28 @@ class Rig:
             f"cache: {{dir: {self.folder / cache}, size: 40GB, memory: {memory}}}\n"
             f"upstream: {{connect_to: {{'*:443': '127.0.0.1:{self.hub.port}'}}, ca_file: {self.hub.ca_pem}}}\n"
             f"access_log: {self.folder}/access.log\n"
+            f"hubs: {{huggingface: {{xet: {xet}}}}}\n"
             "drain: 1s\n"
         )
+        return config
+
+    def many(self, small: int, large: int, size: int, *, hub: str = "huggingface") -> tuple[str, list[str], int]:
+        """A repo nobody has asked for, of small git files and LFS files of `size` bytes: (id, paths, bytes in all)."""
+        self._seed += 1
+        id, trunk = f"bench/many{self._seed}", {"huggingface": "main", "modelscope": "master"}[hub]
+        for number in range(large):
+            path, seed = f"weights/{number:04}.bin", 1000 * self._seed + number
+            self.hub.add_synthetic(id, path, size, seed=seed, storage="lfs", hub=hub)
+        texts = {f"texts/{number:04}.txt": f"{id} {number}\n" * 200 for number in range(small)}
+        self.hub.commit(id, texts, branch=trunk, hub=hub)
+        total = large * size + sum(map(len, texts.values()))
+        return id, [*texts, *(f"weights/{number:04}.bin" for number in range(large))], total
+
+    @contextmanager
+    def proxy(self, *, cache: str = "cache", memory: str = "256MB", xet: str = "auto") -> Iterator[Side]:
+        """`hubgate serve`, started anew, on the same cache directory as ever unless another is named."""
+        port, admin = free_port(), free_port()
+        config = self.configuration(port, admin, cache, memory, xet)
         with (self.folder / "hubgate.err").open("ab") as err:
             process = subprocess.Popen(
                 [sys.executable, "-O", "-c", SERVE, "serve", "--config", str(config)],

@@ -104,12 +104,13 @@ def test_doctor_sees_hubs_through_connect_to(config, tmp_path, monkeypatch, caps
     monkeypatch.setenv("SSL_CERT_FILE", str(ours.combined_bundle()))
 
     def serve(listener):
-        with (
-            listener.accept()[0] as raw,
-            contextlib.suppress(OSError),  # the doctor hangs up after the handshake
-            context.wrap_socket(raw, server_side=True) as peer,
-        ):
-            peer.recv(1)
+        for _ in range(2):
+            with (
+                listener.accept()[0] as raw,
+                contextlib.suppress(OSError),  # the doctor hangs up after the handshake
+                context.wrap_socket(raw, server_side=True) as peer,
+            ):
+                peer.recv(1)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(20)
@@ -121,7 +122,9 @@ def test_doctor_sees_hubs_through_connect_to(config, tmp_path, monkeypatch, caps
         assert run(["doctor", "--config", str(config)]) == 0
         thread.join(20)
     out = capsys.readouterr().out
-    assert "FAIL" not in out and f"huggingface.co at 127.0.0.1:{port}: TLSv1.3" in out
+    assert "FAIL" not in out
+    for name in ("huggingface.co", "modelscope.cn"):
+        assert f"{name} at 127.0.0.1:{port}: TLSv1.3" in out
 
 
 def test_doctor_says_what_is_wrong(config, tmp_path, monkeypatch, capsys):
@@ -135,7 +138,7 @@ def test_doctor_says_what_is_wrong(config, tmp_path, monkeypatch, capsys):
         config.write_text(text + f"upstream: {{connect_to: {{'*:*': '127.0.0.1:{closed.getsockname()[1]}'}}}}\n")
         assert run(["doctor", "--config", str(config)]) == 1
     failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
-    for word in ("cache.dir", "in use", "HTTPS_PROXY", "does not trust", "huggingface.co at"):
+    for word in ("cache.dir", "in use", "HTTPS_PROXY", "does not trust", "huggingface.co at", "modelscope.cn at"):
         assert sum(word in line for line in failed) == 1, (word, failed)
 
 

@@ -97,7 +97,13 @@ def test_what_cannot_be_had_exits_1_and_the_rest_comes(hub: TestHub, said: Calla
     [
         ([], "--from"),
         (["acme/tiny"], "hf:org/name"),
-        (["ms:acme/tiny", "hf:acme/tiny"], "ModelScope"),
+        (["ms:tiny", "hf:acme/tiny"], "ms:org/name"),
+        (["hf:acme/tiny", "--type", "studio"], "no studios"),
+        (["hf:acme/tiny", "--every", "5m"], "--watch"),
+        (["hf:acme/tiny", "--watch", "--every", "5"], "5m"),
+        (["hf:acme/tiny", "--watch", "--every", "0"], "between"),
+        (["hf:acme/tiny", "--watch", "--dry-run"], "dry-run"),
+        (["--watch"], "lists none"),
         (["hf:acme/tiny", "--jobs", "0"], "jobs"),
         (["hf:acme/tiny", "--type", "modell"], "modell"),
         (["--from", "/nonexistent"], "cannot be read"),
@@ -118,26 +124,34 @@ def test_a_set_larger_than_the_cache_is_refused(
     assert hub.requests(host=CDN) == []
 
 
-def test_an_interrupt_leaves_all_that_came(hub: TestHub, config: Path) -> None:
-    digest = hub.add_synthetic("acme/large", "w.bin", 10 * PIECE)
+@pytest.mark.parametrize("kind", ["huggingface", "modelscope"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupt_leaves_all_that_came(hub: TestHub, config: Path, number: signal.Signals, kind: str) -> None:
+    digest = hub.add_synthetic("acme/large", "w.bin", 10 * PIECE, hub=kind)
     hub.knob(host=CDN, skip=4, hold="rest")
-    command = [*COMMAND, "prefetch", "hf:acme/large", "--config", str(config)]
+    name = {"huggingface": "hf:acme/large", "modelscope": "ms:acme/large"}[kind]
+    command = [*COMMAND, "prefetch", name, "--config", str(config)]
     with Process(command) as process:
         process.wait_for("1 files")
         hub.wait(5, host=CDN)
-        asyncio.run(_pieces(config, f"sha256:{digest}", 4))
-        process.signal(signal.SIGINT)
-        assert process.wait() == 130, process.told
-    assert "run the same again" in process.told and "Traceback" not in process.told
+        pieces(config, f"sha256:{digest}", 4)
+        process.signal(number)
+        assert process.wait() == {signal.SIGINT: 130, signal.SIGKILL: -9}[number], process.told
+    assert "Traceback" not in process.told
+    assert ("run the same again" in process.told) == (number is signal.SIGINT)
     hub.release("rest")
     hub.reset()
-    done = hubgate("prefetch", "hf:acme/large", "--config", str(config))
+    done = hubgate("prefetch", name, "--config", str(config))
     assert done.returncode == 0 and "1 fetched (25.2 MB)" in done.stdout, done.stderr
     assert hub.bytes_sent(host=CDN) == 6 * PIECE
 
 
-async def _pieces(config: Path, blob: str, count: int) -> None:
+def pieces(config: Path, blob: str, count: int) -> None:
     """Wait until so many pieces are on disk."""
+    asyncio.run(_pieces(config, blob, count))
+
+
+async def _pieces(config: Path, blob: str, count: int) -> None:
     store = DiskStore(config.parent / "cache", 4_000_000_000, 1_000_000)
     await store.open()
     try:

@@ -48,10 +48,21 @@ class Site:
     def tool(self, *command: str, home: Path | None = None) -> Path:
         """Runs curl and the like; `{ca}` is the bundle. Returns the folder in which it ran."""
         home = home or self.home()
-        full = [part.format(ca=self.bundle) for part in command]
-        done = run_tool(full, proxy_url=self.proxy.url, ca_bundle=self.bundle, home=home)
-        assert done.returncode == 0, f"{full}: {done.stdout} {done.stderr}\nproxy: {self.proxy.told}"
+        self.said(*(part.format(ca=self.bundle) for part in command), home=home)
         return home
+
+    def said(self, *command: str, home: Path, **variables: str) -> str:
+        """The standard output of a program that must succeed."""
+        done = run_tool(
+            [*command],
+            proxy_url=self.proxy.url,
+            ca_bundle=self.bundle,
+            home=home,
+            extra_env=variables,
+            timeout=90,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout} {done.stderr}\nproxy: {self.proxy.told}"
+        return done.stdout
 
     def restart(self, **keys: Any) -> None:
         """The same cache in a new process, with other configuration keys."""

@@ -55,6 +55,7 @@ class StandIn:
     glanced: dict[str, Callable[[], Reply]] = field(default_factory=dict)
     slowly: dict[str, Callable[[Request], Awaitable[Reply | Pass]]] = field(default_factory=dict)
     passed: set[str] = field(default_factory=set)
+    refused: dict[str, Reply] = field(default_factory=dict)
     upstream: tuple[str, int] | None = None
     seen: list[Request] = field(default_factory=list)
     log: list[tuple[Request, int, Outcome, int, bool]] = field(default_factory=list)
@@ -79,6 +80,9 @@ class StandIn:
         if request.path == "/takes-fails":
             raise RuntimeError("takes failed")
         return request.path not in self.passed
+
+    def refuses(self, request: Request) -> Reply | None:
+        return self.refused.get(request.path)
 
     async def handle(self, request: Request) -> Reply | Pass:
         self.seen.append(request)

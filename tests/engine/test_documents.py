@@ -305,3 +305,27 @@ async def test_an_upload_makes_branches_and_listings_new(hub: TestHub, start: St
     await r.parts.engine.settle()
     assert json.loads((await r.get(INFO)).body)["sha"] == new
     assert (await r.get(f"{H}/acme/tiny/resolve/main/config.json")).body == b"{}"
+
+
+LISTING = "https://www.modelscope.cn/api/v1/models/acme/tiny/repo/files?Revision=master&Recursive=True"
+
+
+@pytest.mark.parametrize(("url", "status"), [(INFO, 304), (LISTING, 200)])
+async def test_age_begins_anew_when_the_hub_has_said_the_same(
+    hub: TestHub, start: Starter, clock: Clock, url: str, status: int
+) -> None:
+    r = await start()
+    cold = await r.get(url)
+    clock.leap(100_000)
+    hub.knob(headers={"Date": "Wed, 01 Jan 2020 00:00:00 GMT"})
+    same = await r.get(url)
+    assert same.body == cold.body and f"fwd-status={status}" in (same.cache or "")
+    assert (await r.get(url)).header("Date") == "Wed, 01 Jan 2020 00:00:00 GMT" and len(hub.requests()) == 2
+
+
+async def test_a_listing_that_tells_something_new_is_kept(hub: TestHub, start: Starter, clock: Clock) -> None:
+    r = await start()
+    await r.get(LISTING)
+    hub.commit("acme/tiny", {"more.txt": "more"}, hub="modelscope")
+    clock.leap(100_000)
+    assert b"more.txt" in (await r.get(LISTING)).body and b"more.txt" in (await r.get(LISTING)).body

@@ -314,7 +314,9 @@ async def test_b_after_a(hub: TestHub, start: Starter, repo: str, path: str) -> 
     assert (anonymous.header("X-Error-Code") == "GatedRepo") == (repo == "acme/gated")
     for _ in range(2):
         assert await followed(r, url, READER) == content(hub, path, repo=repo)
-    assert hub.bodies_of(hub.repo(repo).file(path).digest) == 2.0
+        await r.idle()
+    large = hub.repo(repo).file(path).storage != "git"  # its bytes come by a link that only who may read is given
+    assert hub.bodies_of(hub.repo(repo).file(path).digest) == (1.0 if large else 2.0)
     assert (await r.get(url, OTHER)).status == (403 if repo == "acme/gated" else 404)
     assert (await r.get(url)).status == 401
     commit = hub.repo(repo).head
@@ -322,7 +324,8 @@ async def test_b_after_a(hub: TestHub, start: Starter, repo: str, path: str) -> 
     for who in ({}, OTHER):
         assert (await r.get(url, who)).status == 504
         assert (await r.get(f"{H}/{repo}/resolve/{commit}/{path}", who)).status == 504
-    assert not [blob async for blob in r.kept()]
+    kept = [await r.parts.store.blobs.manifest(blob) async for blob in r.kept()]
+    assert [manifest is not None and manifest.public for manifest in kept] == [False] * large
 
 
 async def test_after_a_refusal_the_hub_is_asked_once_a_request(hub: TestHub, start: Starter, clock: Clock) -> None:

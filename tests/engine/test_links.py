@@ -1,13 +1,19 @@
-"""Signed links to bytes: a permission that somebody else gave, which is asked for unless the bytes are public."""
+"""Signed links to bytes: a permission that the hub gave to whoever holds it, and to nobody else."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
 
+import pytest
+
+from proxy_addon.answer.blobs import SAMPLE
+from proxy_addon.config.places import OtherHost
 from proxy_addon.store.contract import PIECE
 from tests.conftest import Starter
-from tests.engine.rig import Clock, Rig
-from tests.hub import Repo, Synthetic, TestHub
+from tests.engine.rig import Clock, Rig, request_for
+from tests.hub import Repo, Scripted, Synthetic, TestHub
 
 H = "https://huggingface.co"
 SIZE = PIECE + 100
@@ -24,15 +30,160 @@ async def linked(hub: TestHub, r: Rig) -> tuple[str, str, bytes]:
     return link, link.partition("?")[0], bytes(source.read(0, SIZE))
 
 
-async def test_a_link_to_what_is_not_here_is_asked(hub: TestHub, start: Starter) -> None:
+async def gated(hub: TestHub, r: Rig, url_ttl: int = 3600) -> tuple[str, bytes]:
+    """A link to a file of two pieces in a gated repo, as its reader gets it."""
+    source = Synthetic(SIZE, 9)
+    hub.add(Repo("acme/shut", files={"b.bin": source}, storage={"b.bin": "lfs"}, gated="auto", readers={"hf_reader"}))
+    hub.knob(path="/acme/shut/*", url_ttl=url_ttl)
+    told = await r.get(f"{H}/acme/shut/resolve/main/b.bin", {"Authorization": "Bearer hf_reader"})
+    assert told.status == 302 and told.header("Location")
+    return told.header("Location") or "", bytes(source.read(0, SIZE))
+
+
+async def test_a_link_that_a_client_was_sent_to_is_answered_and_no_other(hub: TestHub, start: Starter) -> None:
     r = await start()
-    link, bare, body = await linked(hub, r)
+    link, body = await gated(hub, r)
+    bare, _, query = link.partition("?")
     for _ in range(2):
-        got = await r.get(link)
-        assert got.body == body and "fwd=uri-miss" in got.cache
-    assert (await r.get(bare)).status == 403
+        assert (await r.get(link)).body == body
+        await r.idle()
+    assert hub.bodies_of(f"{bare[-64:]}") == 1.0
     part = await r.get(link, {"Range": "bytes=5-9"})
-    assert (part.status, part.body) == (206, body[5:10])
+    assert (part.status, part.body, part.cache) == (206, body[5:10], "hubgate; hit")
+    forged = query.replace("Signature=FAKE", "Signature=FAKF")
+    assert forged != query
+    hub.clear()
+    for url in (bare, f"{bare}?{forged}"):
+        for headers in ({}, {"Range": "bytes=0-9"}):
+            got = await r.get(url, headers)
+            assert got.status == 403 and body[:10] not in got.body
+        assert (await r.head(url)).status == 403
+    assert hub.requests(status=403) == hub.requests()
+    hub.stop()
+    assert (await r.get(link, {"Authorization": "Bearer x"})).body == body
+    assert (await r.get(bare)).status == 504
+
+
+async def test_a_link_is_good_as_long_as_it_says(hub: TestHub, start: Starter, clock: Clock) -> None:
+    r = await start()
+    link, body = await gated(hub, r, url_ttl=600)
+    assert (await r.get(link)).body == body
+    await r.idle()
+    hub.stop()
+    clock.leap(500)
+    assert (await r.get(link)).body == body
+    clock.leap(200)
+    assert (await r.get(link)).status == 504
+
+
+async def test_a_link_that_the_hub_takes_back_is_no_longer_answered_by_a_fill(hub: TestHub, start: Starter) -> None:
+    r = await start()
+    link, body = await gated(hub, r)
+    refusing = hub.knob(host="cdn-lfs*", status=403, body="no more")
+    got = await r.get(link)
+    assert (got.status, got.body) == (403, b"no more")
+    assert r.parts.engine._means.issued.find(link) is None
+    hub.unknob(refusing)
+    assert (await r.get(link)).body == body
+
+
+async def test_a_link_may_be_written_with_other_escapes(hub: TestHub, start: Starter) -> None:
+    r = await start()
+    link, body = await gated(hub, r)
+    assert (await r.get(link)).body == body
+    await r.idle()
+    hub.stop()
+    other = link.replace("%3B", "%3b").replace("Signature=F", "Signature=%46")
+    assert other != link and (await r.get(other)).body == body
+
+
+async def test_who_wants_nothing_kept_has_nothing_kept(hub: TestHub, start: Starter) -> None:
+    r = await start()
+    link, body = await gated(hub, r)
+    assert (await r.get(link, {"Cache-Control": "no-store"})).body == body
+    assert not [blob async for blob in r.kept()]
+
+
+async def test_a_link_from_elsewhere_is_learned_from_one_byte(hub: TestHub, start: Starter) -> None:
+    r, other = await start(), await start(dir="other")
+    link, bare, body = await linked(hub, other)
+    hub.clear()
+    spans = [(at, min(at + SIZE // 16, SIZE) - 1) for at in range(0, SIZE, SIZE // 16)]
+    parts = await asyncio.gather(*(r.get(link, {"Range": f"bytes={a}-{b}"}) for a, b in spans))
+    assert [part.status for part in parts] == [206] * len(spans)
+    assert b"".join(part.body for part in parts) == body
+    assert [q.headers["range"] for q in hub.requests()].count("bytes=0-0") == 1
+    await r.idle()
+    assert hub.bodies_of(bare[-64:]) < 1.001
+    assert (await r.get(bare)).status == 403  # what a link brought is for who has a link
+    hub.stop()
+    assert (await r.get(link)).body == body
+
+
+async def test_a_wrong_byte_behind_a_link_is_kept_by_nobody(hub: TestHub, start: Starter) -> None:
+    r = await start()
+    link, body = await gated(hub, r)
+    wrong = hub.knob(host="cdn-lfs*", corrupt_at=PIECE + 7)
+    got = await r.get(link)
+    assert got.cut and len(got.body) < SIZE
+    await r.idle()
+    assert not [blob async for blob in r.kept()]
+    assert (await r.get(link, {"Range": f"bytes={len(got.body)}-"})).refused
+    hub.unknob(wrong)
+    assert (await r.get(link)).body == body
+
+
+@pytest.mark.parametrize("size", [900, SIZE])
+async def test_to_name_a_digest_is_not_to_have_its_bytes(hub: TestHub, start: Starter, size: int) -> None:
+    r = await start()
+    source = Synthetic(size, 70)
+    hub.add(Repo("acme/own", files={"b.bin": source}, storage={"b.bin": "lfs"}, private=True, readers={"hf_reader"}))
+    told = await r.get(f"{H}/acme/own/resolve/main/b.bin", {"Authorization": "Bearer hf_reader"})
+    for _ in range(2):
+        assert len((await r.get(told.header("Location") or "")).body) == size
+        await r.idle()
+    pointing = hub.add(Repo("acme/points", files={"x.bin": source}, storage={"x.bin": "lfs"}))
+    absent = hub.knob(host="cdn-lfs*", path=f"/repos/{pointing.lfs_prefix}/*", status=404)
+    url = f"{H}/acme/points/resolve/main/x.bin"
+    for headers in ({}, {"Range": "bytes=1-2"}):
+        got = await r.get(url, headers)
+        assert got.status == 502 and len(got.body) < 500
+        assert await r.parts.engine.glance(request_for("GET", url, headers)) is None
+    hub.unknob(absent)
+    before = hub.bodies_of(source.sha256)
+    assert (await r.get(url)).body == bytes(source.read(0, size))
+    assert 0 < (hub.bodies_of(source.sha256) - before) * size < SAMPLE + 1
+    hub.stop()
+    assert (await r.get(url)).cache.startswith("hubgate; hit")
+    await r.parts.store.blobs.set_public(f"sha256:{source.sha256}", False)
+    assert (await r.get(url)).status == 504
+
+
+async def test_only_a_hub_says_what_its_own_links_are(hub: TestHub, start: Starter) -> None:
+    r = await start(hubs__others=(OtherHost("plain.example"),))
+    link, body = await gated(hub, r)
+    bare, _, _ = link.partition("?")
+    assert (await r.get(link)).body == body
+    await r.idle()
+    forged = [f"{bare}?by=modelscope", f"{bare}?by=other", f"https://us.aws.cdn.hf.co/xet-bridge-us/a/{'e' * 64}?by=x"]
+    linked = {"X-Linked-ETag": f'"{bare[-64:]}"', "X-Linked-Size": str(SIZE)}
+    hub.knob(host="www.modelscope.cn", status=302, headers={"Location": forged[0], **linked})
+    hub.script("/x", *(Scripted(302, {"Location": url, **linked}, "") for url in forged[1:]))
+    action = {"oid": bare[-64:], "size": SIZE, "actions": {"download": {"href": forged[0]}}}
+    hub.knob(path="*/batch", status=200, body=json.dumps({"objects": [action]}))
+    credentials = {"Cookie": "m_session_id=x"}
+    await r.get("https://www.modelscope.cn/models/acme/tiny/resolve/master/old.bin", credentials)
+    await r.get("https://www.modelscope.cn/acme/tiny.git/info/lfs/objects/batch", method="POST", body=b"{}")
+    for _ in forged[1:]:
+        assert (await r.get("https://plain.example/x", credentials, "POST")).status == 302
+    assert [(await r.get(url)).status for url in forged] == [403, 403, 403]
+
+
+async def test_a_link_to_nothing(hub: TestHub, start: Starter) -> None:
+    r, other = await start(), await start(dir="other")
+    link, *_ = await linked(hub, other)
+    hub.repo("acme/big").blobs.clear()
+    assert (await r.get(link)).status == 404
     assert not [blob async for blob in r.kept()]
 
 
@@ -59,7 +210,9 @@ async def test_a_link_to_bytes_that_are_not_public_is_asked(hub: TestHub, start:
     assert (await r.get(link)).body == body
 
 
-async def test_a_link_to_bytes_that_are_partly_here_is_asked(hub: TestHub, start: Starter, tmp_path: Path) -> None:
+async def test_a_link_to_bytes_that_are_partly_here_brings_the_rest(
+    hub: TestHub, start: Starter, tmp_path: Path
+) -> None:
     r = await start()
     link, bare, body = await linked(hub, r)
     await r.get(f"{H}/acme/big/resolve/main/b.bin", {"Range": "bytes=0-9"})
@@ -72,8 +225,9 @@ async def test_a_link_to_bytes_that_are_partly_here_is_asked(hub: TestHub, start
     (blob,) = [blob async for blob in r.kept()]
     assert await r.parts.store.blobs.verify(blob) == [0]
     assert (await r.get(bare)).status == 403
-    got = await r.get(link)
-    assert got.body == body and "fwd=partial" in got.cache
+    before = hub.bodies_of(bare[-64:])
+    assert (await r.get(link)).body == body
+    assert 0 < hub.bodies_of(bare[-64:]) - before < 1
 
 
 async def test_a_link_without_its_signature_is_good_while_its_repo_is_proven(

@@ -325,7 +325,7 @@ async def test_without_a_disk_a_reader_that_pauses_goes_on(end: int) -> None:
     body = await bench.body(source, 0, end * PIECE)
     proven = len(source.asked)
     await until(lambda: fill.diskless and not fill._transfers and not fill._kick.is_set(), "the end of the window")
-    await until(lambda: end < 40 or fill._proof.done >= len(fill.pieces.landing), "the proof")
+    await until(lambda: end < 40 or fill.proof.done >= len(fill.pieces.landing), "the proof")
     assert proven < 2 * NEAR
     assert await drain(body) == data[: end * PIECE]
 
@@ -343,7 +343,7 @@ async def test_a_disk_that_refuses_the_last_piece_when_all_is_proven() -> None:
     bench, source = Bench(Late(lambda index: index == 2)), Script(data)
     fill, _ = await bench.fills.join(Manifest(name_of(data), len(data)), source)
     body = await bench.body(source)
-    await until(lambda: fill._proof.done == 3, "the proof")
+    await until(lambda: fill.proof.done == 3, "the proof")
     gate.set()
     assert await drain(body) == data
 

@@ -160,7 +160,7 @@ PASSED = [
     ("GET", "/org/name.git/info/refs?service=git-receive-pack", Kind.GIT, repo("org/name")),
     ("POST", "/datasets/org/name/git-upload-pack", Kind.GIT, None),
     ("POST", "/org/name.git/git-receive-pack", Kind.GIT, repo("org/name")),
-    ("POST", "/org/name.git/info/lfs/objects/verify", Kind.GIT, None),
+    ("POST", "/org/name.git/info/lfs/objects/verify", Kind.GIT, repo("org/name")),
     ("POST", "/api/models/org/name/commit/main", Kind.UPLOAD, repo("org/name")),
     ("POST", "/api/models/org/name/preupload/main", Kind.UPLOAD, repo("org/name")),
     ("PUT", "/org/name/resolve/main/x", Kind.UPLOAD, repo("org/name")),
@@ -335,3 +335,18 @@ def test_it_is_total(method: str, host: str, path: str, query: str) -> None:
     assert found.kind in Kind
     if isinstance(found, File):
         assert not {"", ".", ".."} & set(found.path.split("/")) and "\x00" not in found.key
+
+
+@pytest.mark.parametrize("path", ["", "/api/models/org/name", "/api/v1/models/org/name/repo"])
+@pytest.mark.parametrize("host", ["huggingface.co", "modelscope.cn", "datasets-server.huggingface.co", "plain.example"])
+def test_bytes_that_are_no_text_in_a_query_are_no_exception(host: str, path: str) -> None:
+    classifier = Classifier()
+    for query in ("\udcff", "x=\ud800", "FilePath=\udcff&Revision=\udcff"):
+        assert classifier.classify("GET", "https", host, 443, path, query).kind in Kind
+
+
+def test_long_urls_are_not_remembered() -> None:
+    classifier = Classifier()
+    for query in ("q=1", "q=" + "1" * 30_000):
+        classifier.classify("GET", "https", "huggingface.co", 443, "/org/name", query)
+    assert classifier._known.cache_info().currsize == 1

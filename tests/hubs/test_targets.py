@@ -2,25 +2,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy_addon.hub.hf_listing import commit_of, entries, next_page
 from proxy_addon.hub.resources import File, Repo
-from proxy_addon.hub.targets import (
-    Entry,
-    Target,
-    commit_of,
-    entries,
-    file_of,
-    moved_to,
-    next_page,
-    target,
-    wanted,
-)
+from proxy_addon.hub.targets import Entry, Target, file_of, moved_to, same, target, wanted
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True)
 REVS = st.from_regex(r"[A-Za-z0-9_-]{1,9}(/[A-Za-z0-9_-]{1,9}){0,2}", fullmatch=True)
 PATHS = st.text(st.characters(blacklist_characters="\x00"), min_size=1, max_size=30)
 REPOS = st.builds(
-    lambda type, org, name: Repo("huggingface", type, f"{org}/{name}"),
-    st.sampled_from(("models", "datasets", "spaces")), NAMES, NAMES,
+    lambda at, org, name: Repo(at[0], at[1], f"{org}/{name}", at[2]),
+    st.sampled_from([
+        *(("huggingface", type, "") for type in ("models", "datasets", "spaces")),
+        *(("modelscope", type, site) for type in ("models", "datasets", "studios") for site in ("", "ai")),
+    ]), NAMES, NAMES,
 )  # fmt: skip
 SHA = "a" * 40
 
@@ -35,6 +29,10 @@ SHA = "a" * 40
         ("hf://datasets/acme/tiny@v1", "model", Repo("huggingface", "datasets", "acme/tiny"), "v1"),
         ("hf:models/acme/tiny", "space", Repo("huggingface", "models", "acme/tiny"), None),
         (" ms:acme/tiny ", "model", Repo("modelscope", "models", "acme/tiny"), None),
+        ("ms:datasets/acme/tiny@v1.0.0", "model", Repo("modelscope", "datasets", "acme/tiny"), "v1.0.0"),
+        ("ms:acme/tiny", "studio", Repo("modelscope", "studios", "acme/tiny"), None),
+        ("ms.ai:studios/acme/tiny", "model", Repo("modelscope", "studios", "acme/tiny", "ai"), None),
+        ("hf:studios/tiny", "model", Repo("huggingface", "models", "studios/tiny"), None),
     ],
 )
 def test_targets_as_people_write_them(text, type, repo, rev):
@@ -46,12 +44,27 @@ def test_targets_as_people_write_them(text, type, repo, rev):
     [
         *("acme/tiny", "gh:acme/tiny", "https://huggingface.co/acme/tiny"),
         *("hf:", "hf:a/b/c", "hf:../x", "hf:acme/ti ny"),
+        *("ms:tiny", "ms:datasets/tiny", "ms:spaces/acme/tiny", "ms.cn:acme/tiny"),
         *("hf:acme/tiny@", "hf:acme/tiny@a..b", "hf:acme/tiny@a b", "hf:acme/tiny@/"),
     ],
 )
 def test_what_is_no_target_is_told_how_to_write_one(text):
     with pytest.raises(ValueError, match=r"hf:org/name|name a branch"):
         target(text)
+
+
+def test_a_type_that_the_hub_does_not_have_is_told_what_it_is_called_there():
+    with pytest.raises(ValueError, match="has no studios; write hf:spaces/org/name"):
+        target("hf:acme/tiny", "studio")
+    with pytest.raises(ValueError, match=r"has no spaces; write ms\.ai:studios/org/name"):
+        target("ms.ai:acme/tiny", "space")
+
+
+def test_a_default_branch_is_the_same_by_name():
+    assert same(target("hf:acme/tiny"), target("hf:acme/tiny@main"))
+    assert same(target("ms:acme/tiny"), target("ms://acme/tiny@master"))
+    assert not same(target("ms:acme/tiny"), target("ms.ai:acme/tiny"))
+    assert not same(target("hf:acme/tiny"), target("hf:acme/tiny@v1"))
 
 
 @given(repo=REPOS, rev=st.none() | REVS)

@@ -1,0 +1,144 @@
+"""Which bytes a Xet hash stands for, learned where a hub names both: heads of files, listings.
+
+Nobody can compute a Xet hash from a part of a file, and no client checks what Xet brings; by the SHA-256 that belongs
+to it a whole file can be proven. Kept as stored responses, since listings that name the hash outlive the process.
+
+Anybody may have a repo, and what a hub says of its files may be as its owner told it. So a hash that has been said to
+stand for two things proves nothing from then on: else one repo could make the files of another fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import zlib
+from collections.abc import Callable, Coroutine, Iterable
+
+from cachetools import LRUCache
+
+from ..core.messages import Body, Buffer, Headers, Reply, StoredResponse
+from ..hub.xet import Identity, identities, identity
+from .means import Means
+
+_MARK = b'"xetHash"'
+_AT_ONCE = 1000  # that one listing may teach
+_LARGEST = 4 * 1024 * 1024  # bytes of a listing, as it travels and inflated
+_ZIPPED = frozenset({"gzip", "deflate"})
+log = logging.getLogger(__name__)
+
+
+class Identities:
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._known: LRUCache[str, Identity | None] = LRUCache(16384)  # None: told two ways
+        self._working: set[asyncio.Task[None]] = set()
+
+    async def find(self, file: str) -> Identity | None:
+        if file not in self._known:
+            rows = await self._means.store.responses.get(_key(file))
+            if not rows:
+                return None
+            self._known.setdefault(file, _stored(file, rows[0]))
+        return self._known.get(file)
+
+    def learn(self, *told: Identity | None) -> None:
+        new = [each for each in told if each is not None and self._known.get(each.file, each) is not None]
+        new = [each for each in new if self._known.get(each.file) != each]
+        for each in new:
+            self._believe(each)
+        if new:
+            self._soon(self._keep(new))
+
+    def _believe(self, told: Identity) -> None:
+        if self._known.setdefault(told.file, told) != told:
+            self._known[told.file] = None
+            log.warning("file %s is said to have two digests: it cannot be proven", told.file)
+
+    def learn_head(self, headers: Headers) -> None:
+        """From the head of an answer about one file."""
+        if "x-xet-hash" in headers:
+            size, digest = headers.get("x-linked-size") or "", (headers.get("x-linked-etag") or "").strip('"')
+            self.learn(identity(headers.get("x-xet-hash"), digest, int(size) if size.isdigit() else None))
+
+    def overhear(self, reply: Reply) -> None:
+        """From JSON, in passing."""
+        coding = (reply.headers.get("content-encoding") or "identity").lower()
+        if coding != "identity" and coding not in _ZIPPED:
+            return
+        if isinstance(reply.body, bytes):
+            self._listed(reply.body, coding)
+        else:
+            reply.body = Overheard(reply.body, lambda data: self._listed(data, coding))
+
+    def _listed(self, data: bytes, coding: str) -> None:
+        if (coding != "identity" or _MARK in data) and len(data) <= _LARGEST:
+            self._soon(self._learn_listing(data, coding))
+
+    async def _learn_listing(self, data: bytes, coding: str) -> None:
+        self.learn(*await asyncio.to_thread(_read, data, coding))
+
+    async def _keep(self, told: Iterable[Identity]) -> None:
+        now = self._means.clock()
+        for each in told:
+            for row in await self._means.store.responses.get(_key(each.file)):
+                self._known[each.file] = _stored(each.file, row)
+                self._believe(each)
+            known = self._known.get(each.file)
+            facts = (("sha256", known.sha256), ("size", str(known.size))) if known is not None else ()
+            await self._means.keep(
+                _key(each.file), (StoredResponse(200, Headers(), now, now, kind="xet", facts=facts),)
+            )
+
+    def _soon(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+
+    async def settle(self) -> None:
+        while self._working:
+            await asyncio.wait(self._working, timeout=5)
+
+
+class Overheard:
+    """A body passed on; `heard` is given all of it at the end, if it is not too much."""
+
+    def __init__(self, body: Body, heard: Callable[[bytes], None]) -> None:
+        self.length, self._body, self._heard = body.length, body, heard
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._told = False
+
+    async def read(self, limit: int) -> Buffer:
+        data = await self._body.read(limit)
+        self._size += len(data)
+        if self._size <= _LARGEST:
+            self._parts.append(bytes(data))
+        if (not data or self._size == self.length) and not self._told:
+            self._told = True
+            if self._size <= _LARGEST:
+                self._heard(b"".join(self._parts))
+            self._parts.clear()
+        return data
+
+    def close(self) -> None:
+        self._body.close()
+
+
+def _key(file: str) -> str:
+    return f"xet:{file}"
+
+
+def _stored(file: str, row: StoredResponse) -> Identity | None:
+    facts = dict(row.facts)
+    size = facts.get("size", "")
+    return identity(file, facts.get("sha256"), int(size) if size.isdigit() else None)
+
+
+def _read(data: bytes, coding: str) -> list[Identity]:
+    try:
+        text = data if coding == "identity" else zlib.decompressobj(47).decompress(data, _LARGEST)
+        found = identities(json.loads(text)) if _MARK in text else iter(())
+        return [each for each, _ in zip(found, range(_AT_ONCE), strict=False)]
+    except (ValueError, RecursionError, zlib.error):
+        return []

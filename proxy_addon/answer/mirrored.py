@@ -1,0 +1,52 @@
+"""The first upstream that does not fail: a hub's mirrors, then the host that was asked. Only that one can refuse, be it
+by a status or in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from ..core.errors import UpstreamFailed
+from ..core.messages import Request
+from ..core.reuse import FAILURES
+from ..fetch.upstream import Answer
+from .means import Means
+
+
+async def first_good(
+    means: Means,
+    request: Request,
+    hub: str,
+    fields: list[tuple[str, str]],
+    read: Callable[[Answer], Awaitable[bytes | None]],
+    *,
+    hurry: bool,
+) -> tuple[Answer, bytes | None]:
+    """The answer, to be closed by the caller, and its body if that was read already.
+
+    `read`: the body of a mirror's success; None if it is no success. `hurry`: something may be reused if this fails.
+    Raises `UpstreamFailed`."""
+    fault: UpstreamFailed | None = None
+    for base in (*means.rules.mirrors_of(hub, request.host), request.origin):
+        method = "POST" if request.method == "POST" else "GET"
+        try:
+            answer = await means.upstream.open(
+                method, base + request.target, fields, body=request.body or None, hub=hub, hurry=hurry
+            )
+        except UpstreamFailed as failed:
+            fault = failed
+            continue
+        if answer.status < 400 or (answer.status not in FAILURES and base == request.origin):
+            answer.speak_as(base, request.origin)
+            if base == request.origin or answer.status != 200:
+                return answer, None
+            try:
+                body = await read(answer)
+            except UpstreamFailed as failed:
+                fault = failed
+                continue
+            if body is not None:
+                return answer, body
+        answer.close()
+        fault = answer.failure()
+    raise fault or UpstreamFailed("no upstream is configured")
