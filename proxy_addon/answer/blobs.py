@@ -49,12 +49,13 @@ async def reply(
     """The reply with its body, fetched through `source` as far as it is not here. `checked`: the client compares the
     digest itself, and starts over when it is wrong.
 
-    Raises `UpstreamFailed` if not even the first byte can be had, `IntegrityError` if another size is known."""
+    Raises `UpstreamFailed` if not even the first byte can be had, `IntegrityError` if another size is
+    known, or if the client has wrong bytes and goes on from there."""
     if (done := quickly(means, means.store.memory, request, stored, outcome)) is not None:
         return done
     assert stored.blob is not None and stored.size is not None
     if means.fills.disproven(stored.blob) and not checked and _goes_on(request, stored):
-        raise UpstreamFailed("what was sent of this file before was wrong: start over, without a range")
+        raise IntegrityError("what was sent of this file before was wrong: start over, without a range")
     blobs = means.store.blobs
     manifest = await blobs.manifest(stored.blob)
     if proven := public and manifest is not None and not manifest.public:

@@ -79,7 +79,7 @@ class Files:
                 return await self._relayed(request, file)  # his own quota may have room
             return failure(request, fault, hub=file.hub, kind="file")
         except IntegrityError as fault:
-            return failure(request, UpstreamFailed(str(fault)), hub=file.hub, kind="file")
+            return failure(request, fault, hub=file.hub, kind="file")
 
     async def _find(self, request: Request, file: File) -> Found | Refused | Reply:
         means, inquiry = self._means, self._inquiries[file.hub]

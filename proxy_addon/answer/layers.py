@@ -78,10 +78,8 @@ class Layers:
                 blob=layer.digest,
             )
             return await blobs.reply(self._means, request, stored, outcome, source)
-        except UpstreamFailed as fault:
+        except (UpstreamFailed, IntegrityError) as fault:
             return failure(request, fault, hub=layer.hub, kind="blob")
-        except IntegrityError as fault:
-            return failure(request, UpstreamFailed(str(fault)), hub=layer.hub, kind="blob")
 
     async def _find(self, request: Request, layer: Layer) -> tuple[StoredResponse, Outcome] | Reply:
         """What is known of the blob; raises `UpstreamFailed`."""

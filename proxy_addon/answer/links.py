@@ -82,7 +82,7 @@ class Links:
             means.issued.forget(request.url)
             return await self._asked(request, link)
         except IntegrityError as fault:
-            return failure(request, UpstreamFailed(str(fault)), hub=link.hub, kind="blob")
+            return failure(request, fault, hub=link.hub, kind="blob")
 
     async def _learned(self, request: Request, link: Blob, issued: Issued | None) -> Issued | None:
         """The link as one that was issued, if the hub takes it; collapsed, since parts are asked for all at once."""

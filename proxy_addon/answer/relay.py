@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ..access.public import principal
 from ..core.directives import split_list
-from ..core.errors import UpstreamFailed
+from ..core.errors import IntegrityError, UpstreamFailed
 from ..core.fields import HOP_BY_HOP
 from ..core.messages import Headers, Reply, Request
 from ..core.status import Detail, Fwd, Outcome
@@ -86,12 +86,14 @@ def passed_on(
     return reply
 
 
-def failure(request: Request, fault: UpstreamFailed, *, hub: str, kind: str) -> Reply:
+def failure(request: Request, fault: UpstreamFailed | IntegrityError, *, hub: str, kind: str) -> Reply:
     """No usable answer: 502 or 504 with the reason, 429 with the hub's own wait."""
+    text = f"hubgate: {fault}; nothing usable is cached"
+    if isinstance(fault, IntegrityError):
+        return refusal(request, 502, text, Detail.INTEGRITY, hub=hub, kind=kind)
     extra: tuple[tuple[str, str], ...] = ()
     if isinstance(fault, Throttled):
         extra = (("Retry-After", str(max(1, round(fault.retry_after)))),)
-    text = f"hubgate: {fault.reason}; nothing usable is cached"
     return refusal(request, fault.status, text, Detail.UPSTREAM, *extra, hub=hub, kind=kind)
 
 

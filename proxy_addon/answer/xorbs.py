@@ -48,10 +48,8 @@ class Xorbs:
             return await relay(self._means, request, hub=xorb.hub, kind=xorb.kind, fwd=Fwd.URI_MISS)
         try:
             return await self._given(request, xorb, link)
-        except UpstreamFailed as fault:
+        except (UpstreamFailed, IntegrityError) as fault:
             return failure(request, fault, hub=xorb.hub, kind=xorb.kind)
-        except IntegrityError as fault:
-            return failure(request, UpstreamFailed(str(fault)), hub=xorb.hub, kind=xorb.kind)
 
     async def _is_void(self, link: Link) -> bool:
         """A client that was cut once is told before the head: some do not live through a second cut."""
@@ -79,7 +77,7 @@ class Xorbs:
             try:
                 await _begun(fill)
                 await body.begun()
-            except UpstreamFailed:
+            except (UpstreamFailed, IntegrityError):
                 body.close()
                 self._count(blob, fill)
                 if source.refused is not None:

@@ -68,11 +68,13 @@ class BlobBody:
         return data
 
     async def begun(self) -> None:
-        """Returns when there is something to read; raises `UpstreamFailed` if there will not be.
+        """Returns when there is something to read; raises `UpstreamFailed` or `IntegrityError` if there will not be.
 
         Before the head of a reply is sent an error can still be told; afterwards it is only a cut connection."""
         fill = self._fill
         while fill is not None and self._reach(fill) <= self._pos:
+            if isinstance(fill.error, IntegrityError):
+                raise IntegrityError(str(fill.error))
             if isinstance(fill.error, UpstreamFailed) and fill.error.status in _OURS_TO_TELL:
                 raise fill.error
             if fill.error is not None:

@@ -24,6 +24,7 @@ async def test_after_a_wrong_digest_nobody_goes_on_where_he_was_cut(hub: TestHub
     for _ in range(2):
         again = await r.get(BIG, go_on)
         assert again.refused and "start over" in (again.header("X-Error-Message") or "")
+        assert again.cache == "hubgate; detail=integrity"
     assert (await r.get(BIG, {"Range": "bytes=0-9"})).body == data(source, 0, 10)
     assert (await r.get(BIG)).body == data(source)
     await r.idle()
