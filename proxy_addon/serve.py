@@ -46,9 +46,6 @@ def run(settings: Settings, announce: Announce) -> int:
 
 
 async def _serve(settings: Settings, announce: Announce) -> int:
-    for rules in settings.rules:
-        if any(rules.glob("*.y*ml")):
-            log.warning("%s: policy rules are not enforced by this version", rules)
     authority = Authority.open(settings.ca.dir, other_hosts(settings))
     roots = tls.upstream_roots(settings.ca.dir, settings.upstream.ca_file)
     parts = await assemble(settings)

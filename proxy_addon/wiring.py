@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import time
@@ -16,6 +17,7 @@ from .access.public import PublicRepos
 from .accesslog import AccessLog
 from .answer.means import Means, Rules
 from .config import Settings
+from .core.errors import ConfigError
 from .core.messages import Finished
 from .engine import Engine
 from .fetch.fills import Fills
@@ -23,6 +25,7 @@ from .fetch.flights import Flights
 from .fetch.upstream import Upstream
 from .hub.classify import Classifier
 from .metrics import Metrics
+from .policy import load as rules
 from .store.local import DiskStore
 
 log = logging.getLogger(__name__)
@@ -83,6 +86,7 @@ async def assemble(
     `clock` tells epoch seconds, by which ages are counted; `timer` only goes forward, and counts waits and refusals.
     """
     hubs = settings.hubs
+    await asyncio.to_thread(_refuse_rules, settings, clock())
     store = DiskStore(settings.cache.dir, settings.cache.size, settings.cache.memory, clock=clock)
     await store.open()
     metrics = Metrics(store.stats)
@@ -133,6 +137,14 @@ async def assemble(
         observer=Journal(metrics, access_log),
     )
     return Assembly(engine, store, upstream, fills, metrics, access_log)
+
+
+def _refuse_rules(settings: Settings, now: float) -> None:
+    """Whoever wrote a rule shall not believe that it holds: none is enforced yet. Raises ConfigError."""
+    there = [path for path in settings.rules if path.exists()]
+    if there and not rules.load(there, now=now).policy.open:
+        what = f"{there[0]} holds rules that deny, and this version enforces none; move them away to start"
+        raise ConfigError(settings.fault("rules", what))
 
 
 def other_hosts(settings: Settings) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parent.parent / "proxy_addon"
 #: From the ground up. `store.contract` is what the request path may ask of a store: Protocols, nothing more.
 FLOORS = (
     {"core"},
-    {"hub", "store.contract", "xorb"},
-    {"access", "accesslog", "ca", "config", "fetch", "metrics", "ports", "store"},
+    {"hub", "store.contract", "written", "xorb"},
+    {"access", "accesslog", "ca", "config", "fetch", "metrics", "policy", "ports", "store"},
     {"answer", "catalogue"},
     {"engine", "prefetch"},
     {"edge", "sync"},
@@ -39,9 +39,10 @@ GUESTS = {
     "OpenSSL": {"edge", "streaming", "tls"},
     "aiohttp": {"admin", "fetch"},
     "diskcache": {"store"},
+    "license_expression": {"policy"},
     "lz4": {"xorb"},
-    "yaml": {"config"},
-    "pydantic": {"config"},
+    "yaml": {"policy", "written"},
+    "pydantic": {"config", "policy", "written"},
     "prometheus_client": {"metrics"},
     "rich": {"cli"},
     "typer": {"cli"},

@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from ..config.units import duration
 from ..hub.targets import Target, target
+from ..written.units import duration
 from . import options
 
 app = typer.Typer(no_args_is_help=True, help="What the cache holds: see it, pin it, remove it, check it.")

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import ConfigError
-from . import ca, cache, doctor, env, prefetch, serve
+from . import ca, cache, doctor, env, prefetch, rules, serve
 
 app = typer.Typer(
     name="hubgate",
@@ -26,6 +26,7 @@ app.command("doctor")(doctor.doctor)
 app.command("prefetch")(prefetch.prefetch)
 app.add_typer(ca.app, name="ca")
 app.add_typer(cache.app, name="cache")
+app.add_typer(rules.app, name="rules")
 
 
 @app.callback(invoke_without_command=True)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..config import Subscription
-from ..config.units import duration
 from ..hub.targets import Target, target
+from ..written.units import duration
 from . import options
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from pydantic import model_validator as _model_validator
 
 from ..hub import targets
-from . import places, units
+from ..written import units
+from ..written.origin import Origin
+from . import places
 from .example import EXAMPLE
-from .origin import Origin
 
 _HUB_DOMAINS = ("huggingface.co", "hf.co", "modelscope.cn", "modelscope.ai")
 

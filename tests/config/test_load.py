@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from proxy_addon.config import Listen, Settings, load, probe
-from proxy_addon.config.strict_yaml import parse
 from proxy_addon.core.errors import ConfigError
+from proxy_addon.written.strict_yaml import parse
 
 
 @pytest.fixture

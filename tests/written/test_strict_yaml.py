@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy_addon.config.strict_yaml import MAX_BYTES, parse
+from proxy_addon.written.strict_yaml import MAX_BYTES, parse
 
 
 def faults(text):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy_addon.config import units
+from proxy_addon.written import units
 
 
 @pytest.mark.parametrize(

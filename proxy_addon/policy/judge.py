@@ -1,0 +1,236 @@
+"""A policy judges what is known of a request: Allow, Deny, or Need of facts that would settle it.
+
+    1 embargoed                            deny; nothing lifts it
+    2 an exception names the rule          that rule is lifted, which is recorded
+    3 a deny rule                          deny
+    4 restricted, or approval required     deny, unless an approval covers it
+    5 a scan verdict                       deny
+    6 an allow rule, else the default      allow or deny
+
+Everything speaks, so no order of files or rules matters. Invariants: an answer with fewer facts is Need or the answer
+with all of them; one more barrier never lets more pass; an exception lifts only what it names. A barrier in audit mode
+is heard and told of, and denies nothing. Pure: `now` is UNIX time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from .facts import GATES, UNKNOWN, Facts, Gate, words
+from .index import PENDING, Entry, Index, Tier
+from .matching import State
+from .wording import Decision, Denial
+
+DEFAULT = "defaults.decision"
+_FIELD = re.compile(r"\{([a-z_.]+)\}")
+_OUR_REASON = {
+    Tier.EMBARGO: "{repo} is embargoed.",
+    Tier.DENY: "{repo} is denied by this rule.",
+    Tier.APPROVAL: "{repo} needs an approval first.",
+    Tier.SCAN: "The scan of {repo} says no.",
+    Tier.DEFAULT: "{repo} is not on the list of what is allowed.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Spoke:
+    """A barrier that matched without denying: in audit mode, or lifted."""
+
+    rule: str
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """`by` names what let it pass: allow rules, exceptions, approvals. `audit` would have denied."""
+
+    by: tuple[str, ...] = ()
+    audit: tuple[Spoke, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """`ids` are all that deny, the one whose words these are among them."""
+
+    rule: str
+    place: str
+    tier: Tier
+    reason: str
+    owner: str = ""
+    contact: str = ""
+    request_url: str = ""
+    ids: tuple[str, ...] = ()
+    audit: tuple[Spoke, ...] = ()
+
+    @property
+    def denial(self) -> Denial:
+        kinds = {Tier.EMBARGO: Decision.EMBARGOED, Tier.APPROVAL: Decision.APPROVAL}
+        decision = kinds.get(self.tier, Decision.DENIED)
+        return Denial(self.rule, self.reason, decision, self.owner, self.contact, self.request_url)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    facts: frozenset[str]
+
+    @property
+    def gate(self) -> Gate:
+        """The first gate at which one of them can be known."""
+        return min(GATES[fact] for fact in self.facts)
+
+
+_ALLOW = Allow()
+type Answer = Allow | Deny | Need
+type Standing = tuple[Tier, Entry]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Compiled, and never changed. `digest` names these rules among all others."""
+
+    barriers: tuple[Entry, ...] = ()
+    exceptions: tuple[Entry, ...] = ()
+    approvals: tuple[Entry, ...] = ()
+    allows: tuple[Entry, ...] = ()
+    default: Entry | None = None  # the barrier that an allow-list is; None lets pass what nothing denies
+    contact: str = ""
+    request_url: str = ""
+    digest: str = ""
+
+    @cached_property
+    def _barriers(self) -> Index:
+        return Index(self.barriers)
+
+    @cached_property
+    def _allows(self) -> Index:
+        return Index(self.allows)
+
+    @cached_property
+    def _approvals(self) -> Index:
+        return Index(self.approvals)
+
+    @cached_property
+    def _lifting(self) -> Mapping[str, list[Entry]]:
+        found: dict[str, list[Entry]] = {}
+        for each in self.exceptions:
+            for id in each.overrides:
+                found.setdefault(id, []).append(each)
+        return found
+
+    @property
+    def size(self) -> int:
+        """Rules, classes, approvals and exceptions in force."""
+        return sum(map(len, (self.barriers, self.exceptions, self.approvals, self.allows)))
+
+    @property
+    def open(self) -> bool:
+        """Nothing here could deny anything."""
+        return not self.barriers and self.default is None
+
+    def ready(self) -> None:
+        """Builds what the first decision would else have to wait for."""
+        _ = self._barriers, self._allows, self._approvals, self._lifting
+
+    def judge(self, facts: Facts, now: float) -> Answer:
+        values = facts.values
+        if isinstance(made := values.get("revision_age"), int | float):
+            values = {**values, "revision_age": now - made}
+        fired: list[Standing] = []
+        waiting: list[Entry] = []
+        for entry in self._barriers.candidates(values):
+            if state := entry.state(values):
+                if state == PENDING:
+                    waiting.append(entry)
+                else:
+                    fired.append((Tier.APPROVAL if state == State.REVIEW else entry.tier, entry))
+        if not fired and not waiting and self.default is None:
+            return _ALLOW
+        return self._settled(values, now, fired, waiting)
+
+    def _settled(self, values: Mapping[str, object], now: float, fired: list[Standing], waiting: list[Entry]) -> Answer:
+        by: set[str] = set()
+        need: set[str] = set()
+        if self.default is not None:
+            allowed, open = _heard(self._allows.candidates(values), values, now)
+            by |= allowed
+            if not allowed and open:
+                need |= open
+            elif not allowed:
+                fired.append((Tier.DEFAULT, self.default))
+        standing: list[Standing] = []
+        for tier, entry in fired:
+            lifted, open = self._lifted(tier, entry, values, now)
+            by |= lifted
+            if not lifted and open:
+                need |= open
+            elif not lifted:
+                standing.append((tier, entry))
+        enforced = [each for each in standing if not each[1].audit]
+        audit = tuple(sorted((_spoke(values, *each) for each in standing if each[1].audit), key=lambda s: s.rule))
+        if enforced:
+            return self._denied(values, enforced, audit)
+        need.update(*(entry.missing(values) for entry in waiting))
+        if need:
+            return Need(frozenset(need))
+        return Allow(tuple(sorted(by)), audit)
+
+    def _lifted(self, tier: Tier, entry: Entry, values: Mapping[str, object], now: float) -> tuple[set[str], set[str]]:
+        """What lifts it; what would have to be known to tell."""
+        if tier is Tier.EMBARGO:
+            return set(), set()
+        lifted, open = _heard(self._lifting.get(entry.id, ()), values, now)
+        if not lifted and tier is Tier.APPROVAL:
+            more, also = _heard(self._approvals.candidates(values), values, now)
+            lifted, open = lifted | more, open | also
+        return lifted, open
+
+    def _denied(self, values: Mapping[str, object], standing: list[Standing], audit: tuple[Spoke, ...]) -> Deny:
+        first = min(tier for tier, _ in standing)
+        entry = min((e for tier, e in standing if tier == first), key=lambda e: e.specific(values))
+        ids = tuple(sorted({each.id for _, each in standing}))
+        told = _spoke(values, first, entry)
+        contact, url = self.contact, self.request_url
+        return Deny(entry.id, entry.place, first, told.reason, entry.owner, contact, url, ids, audit)
+
+
+def _heard(grants: Iterable[Entry], values: Mapping[str, object], now: float) -> tuple[set[str], set[str]]:
+    """The ids of those in force that match; the facts that others wait for."""
+    found: set[str] = set()
+    open: set[str] = set()
+    for grant in grants:
+        if grant.expires is not None and now >= grant.expires:
+            continue
+        state = grant.state(values)
+        if state == PENDING:
+            open.update(grant.missing(values))
+        elif state:
+            found.add(grant.id)
+    return found, open
+
+
+def _spoke(values: Mapping[str, object], tier: Tier, entry: Entry) -> Spoke:
+    unsure = entry.unsure(values)
+    if unsure:
+        names = " and ".join(fact.replace("_", " ") for fact in dict.fromkeys(unsure))
+        verb = "are" if len(set(unsure)) > 1 else "is"
+        text = f"The {names} of {{repo}} {verb} not known, and this rule does not let that pass."
+    else:
+        text = entry.reason or _OUR_REASON.get(tier, "")
+    return Spoke(entry.id, entry.place, filled(text, values, entry.id))
+
+
+def filled(text: str, values: Mapping[str, object], rule: str) -> str:
+    """`{license.id}`, `{repo}` and the like, put in once: what is put in is not looked at again."""
+    return _FIELD.sub(lambda found: rule if found[1] == "rule" else words(values, found[1]), text)
+
+
+def fields(text: str) -> Iterable[str]:
+    """The names in braces."""
+    return _FIELD.findall(text)
+
+
+__all__ = ["DEFAULT", "UNKNOWN", "Allow", "Answer", "Deny", "Need", "Policy", "Spoke", "fields", "filled"]
