@@ -40,6 +40,7 @@ def load(
         raise ConfigError(*faults, f"{file}:1: the file is not a mapping; write lines such as `listen: 127.0.0.1:8080`")
     for key, value in (overrides or {}).items():
         _set(raw, key, value)
+    raw.setdefault("rules", ["rules/"])  # beside the file, as if it were written there
     base = (file.parent if file else Path()).absolute()
     try:
         settings = Settings.model_validate(raw, context={"base": base})

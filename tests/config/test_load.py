@@ -134,6 +134,10 @@ def test_relative_paths_start_at_the_file(written, tmp_path):
     assert load(written("access_log: '-'")).access_log == Path("-")
 
 
+def test_rules_lie_beside_the_file_also_when_it_does_not_name_them(written, tmp_path):
+    assert load(written("tunnel: deny")).rules == (tmp_path / "rules",)
+
+
 def test_rules_that_nothing_would_enforce_are_refused(written):
     assert "rules: policy rules are not enforced" in faults(written("rules: [policy/]"))[0]
 

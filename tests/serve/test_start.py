@@ -103,7 +103,7 @@ def test_roots_for_upstream_that_are_none(hub: TestHub, tmp_path: Path) -> None:
 
 
 def test_rules_that_nothing_enforces_are_no_false_comfort(hub: TestHub, tmp_path: Path) -> None:
-    config = configuration(tmp_path, hub, rules=["rules/"])
+    config = configuration(tmp_path, hub)
     rules = config.parent / "rules"
     rules.mkdir()
     shutil.copy(ROOT / "rules/default.yaml", rules)
