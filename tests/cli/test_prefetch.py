@@ -86,7 +86,7 @@ def test_a_large_file_is_heard_of_now_and_then() -> None:
 
 
 def test_what_cannot_be_had_exits_1_and_the_rest_comes(hub: TestHub, said: Callable[..., tuple[str, str]]) -> None:
-    hub.knob(path="/acme/tiny/resolve/*/vocab.txt", status=403)
+    hub.knob(path="/acme/tiny/resolve/*/vocab.txt", status=404)
     out, err = said("hf:acme/tiny", "hf:acme/nope", code=1)
     assert "hf:acme/nope: there is no such repo" in err and "hf:acme/tiny: vocab.txt: " in err
     assert "0 were here, 8 fetched" in out and "1 failed; 1 of what was named cannot be had" in out
