@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.clients.run import ENVS, Env, minilm_folder, run_client, run_tool
-from tests.hub import Splice, TestHub, minilm, standard_hub
+from tests.hub import Splice, TestHub, minilm
 
 DOWNLOAD = """
     import hashlib, json, sys
@@ -46,23 +45,6 @@ MODEL = """
     ids = AutoTokenizer.from_pretrained(name)("hello hub").input_ids
     print(AutoConfig.from_pretrained(name).hidden_size, shape, ids)
 """
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[TestHub, Splice]]:
-    with standard_hub() as hub, Splice(hub.port) as splice:
-        yield hub, splice
-
-
-@pytest.fixture
-def hub(running: tuple[TestHub, Splice]) -> Iterator[TestHub]:
-    yield running[0]
-    running[0].reset()
-
-
-@pytest.fixture
-def splice(running: tuple[TestHub, Splice]) -> Splice:
-    return running[1]
 
 
 def output(hub: TestHub, splice: Splice, home: Path, env: Env, script: str, *args: str, **extra: str) -> str:

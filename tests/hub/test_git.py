@@ -7,31 +7,18 @@ import gzip
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.clients.run import run_tool
-from tests.hub import Repo, Splice, Synthetic, TestHub, standard_hub
+from tests.hub import Repo, Splice, Synthetic, TestHub
 from tests.hub.ask import Reply, ask
 from tests.hub.repo import Hub, Storage
 
 ATTRIBUTES = "*.bin filter=lfs diff=lfs merge=lfs -text\n"
 AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@plain.example")
 LARGE = Synthetic(1_200_000, seed=12)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[TestHub, Splice]]:
-    with standard_hub() as hub, Splice(hub.port) as splice:
-        yield hub, splice
-
-
-@pytest.fixture
-def hub(running: tuple[TestHub, Splice]) -> Iterator[TestHub]:
-    yield running[0]
-    running[0].reset()
 
 
 class Shell:
@@ -54,8 +41,8 @@ class Shell:
 
 
 @pytest.fixture
-def git(hub: TestHub, running: tuple[TestHub, Splice], tmp_path: Path) -> Shell:
-    return Shell(hub, running[1], tmp_path)
+def git(hub: TestHub, splice: Splice, tmp_path: Path) -> Shell:
+    return Shell(hub, splice, tmp_path)
 
 
 def sha256(file: Path) -> str:

@@ -1,29 +1,16 @@
 """What the hub says on huggingface.co, as recorded from the real clients' conversations."""
 
 import hashlib
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 
-from tests.hub import TestHub, standard_hub
+from tests.hub import TestHub
 from tests.hub.ask import ask, follow
 
 READER = {"Authorization": "Bearer hf_reader"}
 OTHER = {"Authorization": "Bearer hf_other"}
 INFO = {"Accept": "application/vnd.xet-fileinfo+json, */*"}
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[TestHub]:
-    with standard_hub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(running: TestHub) -> Iterator[TestHub]:
-    yield running
-    running.reset()
 
 
 def test_a_small_file_is_redirected_to_its_immutable_url(hub: TestHub) -> None:

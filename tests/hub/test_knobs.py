@@ -4,27 +4,14 @@ import gzip
 import http.client
 import socket
 import threading
-from collections.abc import Iterator
 
 import pytest
 
-from tests.hub import HubProcess, Scripted, Splice, TestHub, standard_hub
+from tests.hub import HubProcess, Scripted, Splice, TestHub
 from tests.hub.ask import Reply, ask, connect, follow
 from tests.hub.exchange import Answer, Exchange, text
 
 OLD = "/acme/tiny/resolve/main/old.bin"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[TestHub]:
-    with standard_hub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(running: TestHub) -> Iterator[TestHub]:
-    yield running
-    running.reset()
 
 
 def old_bin(hub: TestHub, **headers: str) -> Reply:

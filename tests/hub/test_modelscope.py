@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.hub import HubProcess, Repo, Synthetic, TestHub, ms_reply, standard_hub
+from tests.hub import HubProcess, Repo, Synthetic, TestHub, ms_reply
 from tests.hub.ask import Reply, ask, follow
 
 MS = "https://modelscope.cn"
 TINY = f"{MS}/api/v1/models/acme/tiny"
 READER = {"Cookie": "m_session_id=ms_reader"}
 NO_FILE, NO_REPO = 10990101007, 10010205001
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[TestHub]:
-    with standard_hub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(running: TestHub) -> Iterator[TestHub]:
-    yield running
-    running.reset()
 
 
 @pytest.fixture

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.clients.modelscope_programs import FILES, LOGIN, SNAPSHOTS
 from tests.clients.run import MODELSCOPE_ENVS, ModelScopeEnv, run_client
-from tests.hub import Repo, Splice, Synthetic, TestHub, ms_reply, standard_hub
+from tests.hub import Repo, Splice, Synthetic, TestHub, ms_reply
 
 CDN = "cdn-lfs-cn-1.modelscope.cn"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[TestHub, Splice]]:
-    with standard_hub() as hub, Splice(hub.port) as splice:
-        yield hub, splice
-
-
-@pytest.fixture
-def hub(running: tuple[TestHub, Splice]) -> Iterator[TestHub]:
-    yield running[0]
-    running[0].reset()
 
 
 @pytest.fixture(params=MODELSCOPE_ENVS)
@@ -34,8 +21,8 @@ def env(request: pytest.FixtureRequest) -> ModelScopeEnv:
 
 
 @pytest.fixture
-def run(hub: TestHub, running: tuple[TestHub, Splice], env: ModelScopeEnv, tmp_path: Path) -> Runner:
-    return Runner(hub, running[1], env, tmp_path)
+def run(hub: TestHub, splice: Splice, env: ModelScopeEnv, tmp_path: Path) -> Runner:
+    return Runner(hub, splice, env, tmp_path)
 
 
 class Runner:

@@ -3,23 +3,11 @@ from typing import Any
 
 import pytest
 
-from tests.hub import TestHub, standard_hub
+from tests.hub import TestHub
 from tests.hub.ask import Reply, ask
 from tests.hub.xorbs import HEADER
 
 CAS = "https://cas-server.xethub.hf.co"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[TestHub]:
-    with standard_hub() as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(running: TestHub) -> Iterator[TestHub]:
-    yield running
-    running.reset()
 
 
 def reconstruction(hub: TestHub, spelling: str, asked: str | None) -> Reply:
