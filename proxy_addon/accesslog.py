@@ -8,6 +8,7 @@ signatures travel there; `?` says that there was one. Headers are not looked at.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import threading
@@ -17,11 +18,11 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import gmtime, strftime, time
 
-from .core.messages import Request
+from .core.messages import Request, Ruling
 
 MAX_WAITING = 100_000
 _BATCH_SECONDS = 0.1
-_Line = tuple[float, Request, int, str, str, str, int, float, str]
+_Line = tuple[float, Request, int, str, str, str, int, float, str, Ruling | None]
 
 
 class AccessLog:
@@ -37,13 +38,22 @@ class AccessLog:
         self._thread.start()
 
     def write(
-        self, request: Request, status: int, outcome: str, hub: str, kind: str, sent: int, seconds: float, id: str
+        self,
+        request: Request,
+        status: int,
+        outcome: str,
+        hub: str,
+        kind: str,
+        sent: int,
+        seconds: float,
+        id: str,
+        ruling: Ruling | None = None,
     ) -> None:
         """Take note of one finished request; `sent` body bytes in `seconds`. Never blocks, never raises."""
         if self._queue.qsize() >= MAX_WAITING:
             self.lost += 1
         else:
-            self._queue.put((time(), request, status, outcome, hub, kind, sent, seconds, id))
+            self._queue.put((time(), request, status, outcome, hub, kind, sent, seconds, id, ruling))
 
     def reopen(self) -> None:
         """The file was renamed away: go on in a new one (what SIGHUP asks for)."""
@@ -96,13 +106,26 @@ class AccessLog:
 
 def _json(line: _Line) -> str:
     """By hand: three times as fast as `json.dumps` of a dictionary, and while this runs the event loop does not."""
-    at, request, status, outcome, hub, kind, sent, seconds, id = line
+    at, request, status, outcome, hub, kind, sent, seconds, id, ruling = line
     url = request.origin + request.path + ("?" if request.query else "")
     return (
         f'{{"time":"{_second(int(at))}.{int(at % 1 * 1000):03}Z","id":{_quoted(id)},"client":{_quoted(request.client)},'
         f'"method":{_quoted(request.method)},"url":{_quoted(url)},"status":{status:d},"outcome":{_quoted(outcome)},'
-        f'"hub":{_quoted(hub)},"kind":{_quoted(kind)},"bytes":{sent:d},"seconds":{seconds:.6f}}}\n'
+        f'"hub":{_quoted(hub)},"kind":{_quoted(kind)},"bytes":{sent:d},"seconds":{seconds:.6f}'
+        f"{'' if ruling is None else _ruled(ruling)}}}\n"
     )
+
+
+def _ruled(ruling: Ruling) -> str:
+    """What the rules said, as far as they said anything."""
+    said = {
+        "repo": ruling.repo,
+        "rule": ruling.rule,
+        "also": ruling.also,
+        "would_deny": ruling.audit,
+        "by": ruling.by,
+    }
+    return "".join(f",{_quoted(name)}:{json.dumps(value)}" for name, value in said.items() if value)
 
 
 @lru_cache(4)

@@ -234,6 +234,9 @@ class Hubgate:
         exchange = flow.metadata.get("hubgate")
         if exchange is None or flow.response is None:
             return
+        if isinstance(exchange.reply, Pass):
+            for name, value in exchange.reply.told:
+                flow.response.headers[name] = value
 
         def count(data: bytes) -> bytes:
             exchange.sent += len(data)
@@ -257,7 +260,17 @@ class Hubgate:
         outcome = Outcome(fwd=Fwd.BYPASS, fwd_status=status if flow.response else None)
         sent, seconds = exchange.sent, exchange.seconds
         self.engine.completed(
-            Finished(exchange.request, status, outcome, passed.hub, passed.kind, sent, seconds, aborted)
+            Finished(
+                exchange.request,
+                status,
+                outcome,
+                passed.hub,
+                passed.kind,
+                sent,
+                seconds,
+                aborted,
+                ruling=passed.ruling,
+            )
         )
 
 

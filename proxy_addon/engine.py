@@ -1,8 +1,9 @@
 """The life of a request.
 
-`handle` is the only place where a request becomes a reply: say what the request is about, and let the answer for that
-kind of resource look up, decide, forward and store. `quick` is the same for what lies in memory, without an await. The
-edge asks `takes` when it has seen a head: what the engine does not take is relayed upstream, body and all.
+`handle` is the only place where a request becomes a reply: say what the request is about, judge it by the rules, let
+the answer for that kind of resource look up, decide, forward and store, and judge again what came. `quick` is the same
+for what lies in memory, without an await. The edge asks `takes` when it has seen a head: what the engine does not take
+is relayed upstream, body and all.
 
 Nothing here raises into the edge but programming errors; the edge turns those into a 503 and never into a request
 upstream.
@@ -20,19 +21,23 @@ from typing import Protocol, assert_never
 from .answer import uploads
 from .answer.batches import Batches, only_downloads
 from .answer.documents import Documents
+from .answer.enforcement import Enforcement, Rules
+from .answer.facts import FactFinder
 from .answer.files import Files
 from .answer.granting import granted
 from .answer.layers import Layers
 from .answer.links import Links
+from .answer.local import locally
 from .answer.means import Means
 from .answer.native import NativeXet
+from .answer.origins import Origins
 from .answer.plain import Plains
-from .answer.relay import relay
+from .answer.relay import failure, relay
 from .answer.replies import refusal
-from .core.errors import BodyLost
+from .core.errors import BodyLost, UpstreamFailed
 from .core.invalidation import SAFE
 from .core.messages import Finished, Headers, Pass, Reply, Request
-from .core.status import Detail, Fwd, Outcome
+from .core.status import Detail, Fwd
 from .fetch.addresses import is_literal, is_public
 from .hub.resources import (
     Batch,
@@ -70,6 +75,7 @@ class Engine:
         tunnels: bool,
         connect_to: Callable[[str, int], tuple[str, int] | None],
         observer: Observer,
+        rules: Rules,
         read_only: bool = False,
     ) -> None:
         self._read_only = read_only
@@ -79,28 +85,40 @@ class Engine:
         self._plains, self._links = Plains(means), Links(means)
         self._batches, self._layers = Batches(means), Layers(means, self._documents)
         self._xet = NativeXet(means)
+        self.origins = Origins(means)
+        self.facts = FactFinder(means, self._documents, self._files)
+        self._enforcement = Enforcement(rules, self.origins, self.facts, means.clock)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- the life of a request --------------------------------------------------------------------------------------
 
     async def handle(self, request: Request) -> Reply | Pass:
         resource = self._resource(request)
+        if (local := self._locally(request, resource)) is not None:
+            return _signed(local, resource)
         try:
+            policy = self._enforcement.policy
+            verdict = await self._enforcement.before(request, resource)
+            if isinstance(verdict, Reply):
+                return _signed(verdict, resource)
             reply = await self._answered(request, resource)
+            if isinstance(reply, Pass):
+                return self._enforcement.passed(resource, verdict, reply)
+            reply = await self._enforcement.after(request, resource, verdict, reply, policy)
+        except UpstreamFailed as fault:
+            reply = failure(request, fault, hub=resource.hub, kind=resource.kind)
         except BodyLost as lost:
             reply = refusal(request, 502, f"hubgate: {lost}", Detail.UPSTREAM)
-        return _signed(self._xet.overhear(reply, resource), resource) if isinstance(reply, Reply) else reply
+        return _signed(self._xet.overhear(self.origins.overhear(request, resource, reply), resource), resource)
+
+    def _locally(self, request: Request, resource: Resource) -> Reply | None:
+        if (reply := locally(request, resource)) is not None:
+            return reply
+        denied = self._denies(resource) or (self._read_only and _places(request, resource))
+        return uploads.denied(request, resource) if denied else None
 
     async def _answered(self, request: Request, resource: Resource) -> Reply | Pass:
         match resource:
-            case _ if request.scheme == "http" and resource.hub not in ("other", "-"):
-                return _to_https(request)
-            case _ if self._denies(resource) or (self._read_only and _places(request, resource)):
-                return uploads.denied(request, resource)
-            case Malformed(reason):
-                return refusal(request, 400, f"hubgate: {reason}", Detail.MALFORMED)
-            case Telemetry():
-                return Reply(200, Headers((("Content-Length", "0"),)), b"", Outcome(detail=Detail.LOCAL))
             case File():
                 return await self._files.answer(request, resource)
             case Document(what="manifest"):
@@ -112,7 +130,8 @@ class Engine:
             case Blob():
                 return await self._links.answer(request, resource)
             case Batch():
-                return await self._batches.answer(request, resource)
+                refusals = await self._enforcement.objects(request, resource)
+                return await self._batches.answer(request, resource, refusals)
             case Plain():
                 return await self._plains.answer(request, resource)
             case Secret(hub="other") if (named := granted(self._means, request)) is not None:
@@ -125,22 +144,29 @@ class Engine:
                 return await self._unsafe(request)
             case Passed(hub, kind):
                 return Pass(hub, kind)
+            case Malformed() | Telemetry():
+                raise AssertionError("answered locally")
             case never:
                 assert_never(never)
 
     def quick(self, request: Request) -> Reply | None:
         """The reply if nothing but memory is needed for it."""
         resource = self._resource(request)
-        reply = self._seen(self._means.store.memory, request, resource)
-        return None if reply is None else _signed(self._xet.glimpse(reply, resource), resource)
+        return self._shown(request, resource, self._seen(self._means.store.memory, request, resource))
 
     async def glance(self, request: Request) -> Reply | None:
         """The reply if nothing but one look at the disk is needed for it."""
         resource = self._resource(request)
         if not isinstance(resource, File | Document | Plain):
             return None
-        reply = await self._means.store.glance(lambda view: self._seen(view, request, resource))
-        return None if reply is None else _signed(self._xet.glimpse(reply, resource), resource)
+        return self._shown(
+            request, resource, await self._means.store.glance(lambda view: self._seen(view, request, resource))
+        )
+
+    def _shown(self, request: Request, resource: Resource, reply: Reply | None) -> Reply | None:
+        if reply is None or (judged := self._enforcement.glimpse(request, resource, reply)) is None:
+            return None
+        return _signed(self._xet.glimpse(judged, resource), resource)
 
     def _seen(self, view: View, request: Request, resource: Resource) -> Reply | None:
         """A small warm hit, from what `view` shows; None for all else."""
@@ -161,12 +187,20 @@ class Engine:
         resource = self._resource(request)
         if not isinstance(resource, Passed) or self._denies(resource):
             return True
-        return self._holds(request) if resource.hub == "other" else request.scheme == "http"
+        if resource.hub == "other":
+            return self._holds(request)
+        judged = request.method in SAFE and not self._enforcement.idle
+        return request.scheme == "http" or judged or self._enforcement.passes(request, resource) is not True
 
     def refuses(self, request: Request) -> Reply | None:
         """The reply to what is refused for its head alone, however much body would follow."""
         resource = self._resource(request)
-        return _signed(uploads.denied(request, resource), resource) if self._denies(resource) else None
+        if self._denies(resource):
+            return _signed(uploads.denied(request, resource), resource)
+        if not isinstance(resource, Passed) or resource.hub == "other":
+            return None
+        denial = self._enforcement.passes(request, resource)
+        return _signed(denial, resource) if isinstance(denial, Reply) else None
 
     def _denies(self, resource: Resource) -> bool:
         return self._read_only and uploads.writes(resource)
@@ -231,6 +265,7 @@ class Engine:
         for prefix in repo.changing:
             await self._means.store.responses.invalidate(prefix)
         await self._means.public.forget(repo.key)
+        self.facts.forget(repo)
 
     def _soon(self, work: object) -> None:
         task = asyncio.ensure_future(work)  # type: ignore[call-overload]
@@ -241,6 +276,7 @@ class Engine:
         """Wait for what was promised in the background."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
+        await self.origins.settle()
         await self._xet.close()
 
 
@@ -253,12 +289,6 @@ def _signed(reply: Reply, resource: Resource) -> Reply:
 
 def _places(request: Request, resource: Resource) -> bool:
     return isinstance(resource, Batch) and not only_downloads(request)
-
-
-def _to_https(request: Request) -> Reply:
-    """A hub is never spoken to in the clear."""
-    target = f"https://{request.host}{request.target}"
-    return Reply(308, Headers((("Location", target), ("Content-Length", "0"))), b"", Outcome(detail=Detail.LOCAL))
 
 
 def _asked_in(request: Request) -> str:

@@ -106,7 +106,16 @@ class Front:
         seconds = time.perf_counter() - asked.at
         try:
             self.engine.completed(
-                Finished(asked.request, reply.status, reply.outcome, reply.hub, reply.kind, sent, seconds)
+                Finished(
+                    asked.request,
+                    reply.status,
+                    reply.outcome,
+                    reply.hub,
+                    reply.kind,
+                    sent,
+                    seconds,
+                    ruling=reply.ruling,
+                )
             )
         except Exception:
             logger.exception("the access log failed")

@@ -54,6 +54,7 @@ class _Watched:
 
 @dataclass(slots=True)
 class _Labelled:
+    family: type[CounterMetricFamily] | type[GaugeMetricFamily]
     label: str
     help: str
     read: Callable[[], Mapping[str, float]]
@@ -110,7 +111,11 @@ class Metrics(Collector):
 
     def gauges(self, name: str, help: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
         """Export `hubgate_<name>` once for each value of a label; which there are must be bounded by who calls."""
-        self._labelled[f"hubgate_{name}"] = _Labelled(label, help, read)
+        self._labelled[f"hubgate_{name}"] = _Labelled(GaugeMetricFamily, label, help, read)
+
+    def counters(self, name: str, help: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """Export `hubgate_<name>_total` likewise, of numbers that only grow."""
+        self._labelled[f"hubgate_{name}"] = _Labelled(CounterMetricFamily, label, help, read)
 
     def counter(self, name: str, help: str, read: Callable[[], float]) -> None:
         """Export `hubgate_<name>_total`, a number kept elsewhere that only grows."""
@@ -150,10 +155,10 @@ class Metrics(Collector):
         for name, watched in self._watched.items():
             yield watched.family(name, watched.help, value=watched.read())
         for name, many in self._labelled.items():
-            gauge = GaugeMetricFamily(name, many.help, labels=[many.label])
+            labelled = many.family(name, many.help, labels=[many.label])
             for value, number in many.read().items():
-                gauge.add_metric([value], number)
-            yield gauge
+                labelled.add_metric([value], number)
+            yield labelled
         for key_, (name, text) in _STATS.items():
             if key_ in self._last_stats:
                 family = CounterMetricFamily if key_ in _GROWING else GaugeMetricFamily

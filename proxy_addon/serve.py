@@ -1,7 +1,7 @@
 """The life of the process: check, bind, announce, serve, drain.
 
 Everything that can be wrong is found before the first port is open, and told as a `ConfigError`: nothing is half
-started. SIGTERM and ^C drain, a second one ends the wait; SIGHUP reopens the access log.
+started. SIGTERM and ^C drain, a second one ends the wait; SIGHUP reopens the access log and reads the rules again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from . import tls
 from .addon import Hubgate, Served
-from .admin import Synced
+from .admin import Ruled, Synced
 from .admin import app as admin
 from .beside import Beside
 from .ca import Authority
@@ -48,7 +48,7 @@ def run(settings: Settings, announce: Announce) -> int:
 async def _serve(settings: Settings, announce: Announce) -> int:
     authority = Authority.open(settings.ca.dir, other_hosts(settings))
     roots = tls.upstream_roots(settings.ca.dir, settings.upstream.ca_file)
-    parts = await assemble(settings)
+    parts = await assemble(settings, keeps=True)
     listener: admin.Listening | None = None
     beside: Beside | None = None
     try:
@@ -96,7 +96,12 @@ async def _admin(
     if at is None:
         return None
     application = admin.create_app(
-        lambda: _health(parts, proxy), authority, parts.metrics, settings.clients, lambda: _synced(beside)
+        lambda: _health(parts, proxy),
+        authority,
+        parts.metrics,
+        settings.clients,
+        lambda: _synced(beside),
+        lambda: Ruled(parts.rulebook.policy.size, parts.rulebook.policy.digest, parts.rulebook.since),
     )
     try:
         return await admin.start(application, at.host, at.port)
@@ -118,7 +123,7 @@ def _health(parts: Assembly, proxy: Proxy) -> admin.Health:
         reasons.append(f"the cache cannot be written: {parts.fills.trouble}")
     if parts.access_log is not None and parts.access_log.lost:
         reasons.append(f"{parts.access_log.lost} lines of the access log were lost")
-    return admin.Health(tuple(reasons))
+    return admin.Health((*reasons, *parts.rulebook.reasons))
 
 
 def _bind_fault(settings: Settings, fault: OSError) -> ConfigError:
@@ -142,13 +147,23 @@ def _on_signals(proxy: Proxy, parts: Assembly, drain: float, beside: Beside | No
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    loop.add_signal_handler(signal.SIGHUP, parts.access_log.reopen if parts.access_log is not None else lambda: None)
+    _on_hup(parts)
+
+
+def _on_hup(parts: Assembly) -> None:
+    def again() -> None:
+        if parts.access_log is not None:
+            parts.access_log.reopen()
+        parts.rulebook.hup()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, again)
 
 
 async def build(config: str) -> Served:
     """For `mitmdump -s proxy_addon/addon.py`: an engine by the named configuration file, or by the usual one."""
     settings = _settings(config)
-    parts = await assemble(settings)
+    parts = await assemble(settings, keeps=True)
+    _on_hup(parts)
     return Served(parts.engine, Admission(settings.clients), parts.close)
 
 

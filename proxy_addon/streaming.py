@@ -25,6 +25,7 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseHeaders,
     ResponseProtocolError,
 )
+from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook
 
 from proxy_addon.core.messages import Finished, Pass, Reply, Request
 from proxy_addon.core.status import Detail
@@ -235,6 +236,7 @@ class GateStream(ReplyStream):
         message.data.host, message.data.port, message.scheme = request.host, request.port, request.scheme
         if not message.is_http2:
             message.authority = ""
+        yield HttpRequestHeadersHook(self.flow)
         message.headers.pop("expect", None)
         message.data.content = request.body
         self.server_state = self.state_wait_for_response_headers

@@ -6,28 +6,31 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from .access.issued import IssuedLinks
+from .access.provenance import Provenance
 from .access.public import PublicRepos
 from .accesslog import AccessLog
 from .answer.means import Means, Rules
 from .config import Settings
-from .core.errors import ConfigError
-from .core.messages import Finished
+from .core.messages import Finished, Ruling
 from .engine import Engine
 from .fetch.fills import Fills
 from .fetch.flights import Flights
 from .fetch.upstream import Upstream
 from .hub.classify import Classifier
 from .metrics import Metrics
-from .policy import load as rules
+from .policy.rulebook import Rulebook
 from .store.local import DiskStore
 
+MAX_RULES = 1000  # that are counted one by one
 log = logging.getLogger(__name__)
 
 
@@ -49,15 +52,30 @@ class Journal:
 
     def __init__(self, metrics: Metrics, log: AccessLog | None) -> None:
         self._metrics, self._log = metrics, log
+        self._denied, self._audit = Counter[str](), Counter[str]()
+        metrics.counters("policy_denied", "Requests that a rule denied", "rule", lambda: self._denied)
+        metrics.counters(
+            "policy_would_deny", "Requests that a rule in audit mode would deny", "rule", lambda: self._audit
+        )
 
     def completed(self, finished: Finished) -> None:
         label, hub, kind = finished.outcome.label, finished.hub, finished.kind
         first = finished.seconds if finished.first_byte is None else finished.first_byte
         self._metrics.request(label, hub, kind, finished.sent, first)
+        if finished.ruling is not None:
+            self._count(finished.ruling)
         if self._log is not None:
             shown = f"{label}; aborted" if finished.aborted else label
-            ident = os.urandom(4).hex()
-            self._log.write(finished.request, finished.status, shown, hub, kind, finished.sent, finished.seconds, ident)
+            ruling = finished.ruling
+            ident = ruling.id if ruling is not None else os.urandom(4).hex()
+            self._log.write(
+                finished.request, finished.status, shown, hub, kind, finished.sent, finished.seconds, ident, ruling
+            )
+
+    def _count(self, ruling: Ruling) -> None:
+        for rule, counter in ((ruling.rule, self._denied), *((rule, self._audit) for rule in ruling.audit)):
+            if rule:
+                counter[rule if rule in counter or len(counter) < MAX_RULES else "more"] += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +86,12 @@ class Assembly:
     fills: Fills
     metrics: Metrics
     access_log: AccessLog | None
+    rulebook: Rulebook
+    following: asyncio.Task[None]
 
     async def close(self) -> None:
+        self.following.cancel()
+        await asyncio.wait([self.following])
         await self.engine.settle()
         await self.fills.close()
         await self.upstream.close()
@@ -79,17 +101,23 @@ class Assembly:
 
 
 async def assemble(
-    settings: Settings, clock: Callable[[], float] = time.time, timer: Callable[[], float] = time.monotonic
+    settings: Settings,
+    clock: Callable[[], float] = time.time,
+    timer: Callable[[], float] = time.monotonic,
+    *,
+    keeps: bool = False,
 ) -> Assembly:
     """Open the store and the upstream client. Raises ConfigError when the cache directory is not usable.
 
     `clock` tells epoch seconds, by which ages are counted; `timer` only goes forward, and counts waits and refusals.
+    `keeps`: this is the server, which keeps the last good rules; what works beside it follows them.
     """
     hubs = settings.hubs
-    await asyncio.to_thread(_refuse_rules, settings, clock())
     store = DiskStore(settings.cache.dir, settings.cache.size, settings.cache.memory, clock=clock)
     await store.open()
+    rulebook = await asyncio.to_thread(rulebook_of, settings, clock, keeps)
     metrics = Metrics(store.stats)
+    _count_rules(metrics, rulebook)
     access_log = AccessLog(settings.access_log) if settings.access_log is not None else None
     upstream = Upstream(
         meter=Meter(metrics),
@@ -116,6 +144,8 @@ async def assemble(
         fills=fills,
         public=PublicRepos(store.responses, clock, timer),
         issued=IssuedLinks(clock),
+        provenance=Provenance(store.responses, clock, timer),
+        judging=lambda: not rulebook.policy.open,
         classifier=Classifier(enabled=enabled, others=hubs.others),
         clock=clock,
         timer=timer,
@@ -135,16 +165,28 @@ async def assemble(
         read_only=settings.uploads == "deny",
         connect_to=settings.upstream.connect_to.lookup,
         observer=Journal(metrics, access_log),
+        rules=rulebook,
     )
-    return Assembly(engine, store, upstream, fills, metrics, access_log)
+    following = asyncio.create_task(rulebook.watch())
+    return Assembly(engine, store, upstream, fills, metrics, access_log, rulebook, following)
 
 
-def _refuse_rules(settings: Settings, now: float) -> None:
-    """Whoever wrote a rule shall not believe that it holds: none is enforced yet. Raises ConfigError."""
-    there = [path for path in settings.rules if path.exists()]
-    if there and not rules.load(there, now=now).policy.open:
-        what = f"{there[0]} holds rules that deny, and this version enforces none; move them away to start"
-        raise ConfigError(settings.fault("rules", what))
+def rulebook_of(settings: Settings, clock: Callable[[], float], keeps: bool) -> Rulebook:
+    """The rules in force by this configuration. Blocking."""
+    optional = "rules" not in settings.model_fields_set
+    names = "\0".join(sorted(os.path.abspath(path) for path in settings.rules))  # servers may share the cache only
+    keep = settings.cache.dir / "rules" / hashlib.sha256(names.encode()).hexdigest()[:12]
+    rulebook = Rulebook(settings.rules, keep, clock=clock, optional=optional, keeps=keeps)
+    rulebook.open()
+    return rulebook
+
+
+def _count_rules(metrics: Metrics, book: Rulebook) -> None:
+    metrics.gauge("rules", "Rules in force", lambda: float(book.policy.size))
+    metrics.gauge("rules_faults", "Why the rules in force are not those on disk", lambda: float(len(book.faults)))
+    metrics.gauge("rules_loaded_timestamp_seconds", "When the rules in force were read", lambda: book.since)
+    metrics.counter("rules_reloads", "Rules that came into force", lambda: float(book.reloads))
+    metrics.counter("rules_reload_failures", "Rules that did not come into force", lambda: float(book.failures))
 
 
 def other_hosts(settings: Settings) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ def test_close_writes_all_that_waits_in_order(tmp_path):
 @given(st.text(max_size=30), st.text(max_size=30))
 @settings(max_examples=50, deadline=None)
 def test_whatever_is_in_a_path_stays_on_one_line(path, method):
-    line = accesslog._json((0.0, Request(method, "http", "h", 80, "/" + path), 1, "a", "b", "c", 0, 0.0, path))
+    line = accesslog._json((0.0, Request(method, "http", "h", 80, "/" + path), 1, "a", "b", "c", 0, 0.0, path, None))
     assert line.count("\n") == 1 and line.isascii()
     assert json.loads(line)["url"] == "http://h/" + path
     assert json.loads(line)["method"] == method

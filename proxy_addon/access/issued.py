@@ -38,16 +38,16 @@ class IssuedLinks:
         """`expires`: epoch seconds, as the link itself says."""
         now = self._clock()
         until = min(now + LASTS if expires is None else expires, now + _AT_MOST)
-        self._known[_mark(url)] = Issued(blob, size, until)
+        self._known[mark(url)] = Issued(blob, size, until)
 
     def find(self, url: str) -> Issued | None:
-        return self._known.get(_mark(url))
+        return self._known.get(mark(url))
 
     def forget(self, url: str) -> None:
         """The hub has refused it."""
-        self._known.pop(_mark(url), None)
+        self._known.pop(mark(url), None)
 
 
-def _mark(url: str) -> bytes:
+def mark(url: str) -> bytes:
     """Clients write a URL as they please, with more or fewer escapes than the hub did."""
     return hmac.digest(_KEY, unquote(url).encode("utf-8", "surrogateescape"), hashlib.sha256)

@@ -4,6 +4,6 @@ Read-only and without state of its own. It has its own listener, which the proxy
 """
 
 from .app import Health, Listening, create_app, start
-from .page import Synced
+from .page import Ruled, Synced
 
-__all__ = ["Health", "Listening", "Synced", "create_app", "start"]
+__all__ = ["Health", "Listening", "Ruled", "Synced", "create_app", "start"]

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from .page import Synced, index
+from .page import Ruled, Synced, index
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -59,8 +59,10 @@ def create_app(
     metrics: Numbers,
     clients: Sequence[IPv4Network | IPv6Network] = (),
     synced: Callable[[], Sequence[Synced]] = tuple,
+    ruled: Callable[[], Ruled | None] = lambda: None,
 ) -> web.Application:
-    """`clients`, when given, are the only networks that are answered. `synced`: the repos that are kept in sync."""
+    """`clients`, when given, are the only networks that are answered. `synced`: the repos that are kept in sync.
+    `ruled`: the rules in force."""
 
     async def healthz(_: web.Request) -> web.Response:
         now = health()
@@ -80,7 +82,7 @@ def create_app(
         return web.Response(body=await metrics.text(), headers=plain)
 
     async def home(_: web.Request) -> web.Response:
-        page = index(health().reasons, metrics.totals(), ca.fingerprint(), ca.expires, synced())
+        page = index(health().reasons, metrics.totals(), ca.fingerprint(), ca.expires, synced(), ruled())
         return web.Response(text=page, content_type="text/html")
 
     @web.middleware

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from html import escape
 
 _PAGE = """<!doctype html>
@@ -19,6 +19,7 @@ th {{ text-align: left; font-weight: normal; padding-right: 2rem }} td {{ text-a
 {rows}
 </table>
 {synced}
+<p>{rules}</p>
 <p>CA, until {expires:%Y-%m-%d}, SHA-256:<br><code>{fingerprint}</code></p>
 <p><a href="ca.pem">CA certificate</a> &middot; <a href="metrics">metrics</a> &middot; <a href="healthz">health</a></p>
 </html>
@@ -35,12 +36,22 @@ class Synced:
     fault: str = ""  # why the last run failed
 
 
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """The rules in force. `since` is UNIX time."""
+
+    count: int
+    digest: str
+    since: float
+
+
 def index(
     reasons: Sequence[str],
     totals: Mapping[str, int],
     fingerprint: str,
     expires: datetime,
     synced: Sequence[Synced] = (),
+    ruled: Ruled | None = None,
 ) -> str:
     return _PAGE.format(
         state="degraded" if reasons else "working",
@@ -49,9 +60,17 @@ def index(
             f"<tr><th>{escape(name.replace('_', ' '))}<td>{_amount(name, n)}</tr>" for name, n in totals.items()
         ),
         synced=_table(synced),
+        rules=_rules(ruled),
         expires=expires,
         fingerprint=escape(fingerprint),
     )
+
+
+def _rules(ruled: Ruled | None) -> str:
+    if ruled is None:
+        return ""
+    since = f"{datetime.fromtimestamp(ruled.since, UTC):%Y-%m-%d %H:%M:%S UTC}"
+    return f"Rules in force: {ruled.count:,}, since {since}, digest <code>{escape(ruled.digest)}</code>"
 
 
 def _table(synced: Sequence[Synced]) -> str:

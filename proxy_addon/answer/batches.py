@@ -1,26 +1,34 @@
-"""How a git-lfs batch is answered: passed on as it is, and the links in it are noted.
+"""How a git-lfs batch is answered: passed on as it is, and the links in it are noted, and whose they are.
 
 The hub decides who may have an object, for the client's own credentials, each time; the answer is never stored. What
-git-lfs then asks for by those links is answered from the store (git-lfs docs/api/batch.md).
+git-lfs then asks for by those links is answered from the store (git-lfs docs/api/batch.md). An object that a rule
+denies has that in place of its link, so that the others are downloaded and no link is tried again and again.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from asyncio import to_thread
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from ..access.public import principal
 from ..core.errors import UpstreamFailed
-from ..core.messages import Reply, Request
-from ..core.status import Fwd, Outcome
+from ..core.messages import Reply, Request, Ruling
+from ..core.status import Detail, Fwd, Outcome
 from ..fetch.upstream import Answer
-from ..hub.resources import Batch
-from ..hub.signed import downloads
+from ..hub.resources import SHA256, Batch, Subject
+from ..hub.signed import Handed, Link, downloads, handed
 from .issuing import notice
 from .means import Means
-from .relay import failure, passed_on, sent_upstream
+from .relay import end_to_end, failure, passed_on, sent_upstream
+from .replies import refusal
 
+MANY = 100  # objects; git-lfs asks for no more at once
 LARGEST = 8 * 1024 * 1024  # bytes of an answer that is read; a longer one goes by unread
+_REF = re.compile(r"refs/(?:heads|tags)/(.{1,200})")
+_LFS = "application/vnd.git-lfs+json"
 
 
 def only_downloads(request: Request) -> bool:
@@ -33,11 +41,39 @@ def only_downloads(request: Request) -> bool:
     return named == [("operation", "download")]  # once: readers differ in which of two counts, and in case
 
 
+def wished(request: Request) -> Iterator[str]:
+    """The digests that the batch asks for, of which links will be handed out; `MANY` at most."""
+    asked = json.loads(request.body).get("objects") if only_downloads(request) else None
+    for each in asked[:MANY] if isinstance(asked, list) else ():
+        oid = each.get("oid") if isinstance(each, dict) else None
+        if isinstance(oid, str) and SHA256.match(oid):
+            yield f"sha256:{oid}"
+
+
+def revision(request: Request) -> str | None:
+    """The branch or tag for which the objects are wanted, if the batch tells."""
+    try:
+        ref = json.loads(request.body)["ref"]["name"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return None
+    found = _REF.fullmatch(ref) if isinstance(ref, str) else None
+    return found[1] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """What is denied of a batch: digests, and the words for each. `rev`: where they were looked for."""
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    ruling: Ruling | None = None
+    rev: str | None = None
+
+
 class Batches:
     def __init__(self, means: Means) -> None:
         self._means = means
 
-    async def answer(self, request: Request, batch: Batch) -> Reply:
+    async def answer(self, request: Request, batch: Batch, refusals: Refusals) -> Reply:
         means = self._means
         fields = (*sent_upstream(request, drop=frozenset({"accept-encoding"})), ("Accept-Encoding", "identity"))
         try:
@@ -52,10 +88,23 @@ class Batches:
             begun = await self._begun(answer) if answer.status == 200 else b""
         except UpstreamFailed as fault:
             return failure(request, fault, hub=batch.hub, kind="git")
-        if len(begun) <= LARGEST and answer.headers.get("content-encoding", "identity") == "identity":
-            await self._read(begun, batch.hub)
         outcome = Outcome(fwd=Fwd.BYPASS, fwd_status=answer.status)
-        return passed_on(request, answer, outcome, batch.hub, "git", begun=begun)
+        legible = len(begun) <= LARGEST and answer.headers.get("content-encoding", "identity") == "identity"
+        if legible:
+            await self._read(begun, batch, refusals.rev, means.provenance.holder(request))
+        if not refusals.texts or answer.status != 200:
+            return passed_on(request, answer, outcome, batch.hub, "git", begun=begun)
+        answer.close()
+        edited = await to_thread(_without, begun, refusals.texts) if legible else None
+        if edited is None:
+            text = next(iter(refusals.texts.values()))
+            reply = refusal(request, 403, text, Detail.DENIED, hub=batch.hub, kind="git")
+            reply.headers, reply.ruling = reply.headers.replace(("Content-Type", _LFS)), refusals.ruling
+            return reply
+        headers = end_to_end(answer.headers).replace(
+            ("Content-Length", str(len(edited))), ("Cache-Control", "no-store")
+        )
+        return Reply(200, headers, edited, outcome, "", batch.hub, "git", refusals.ruling)
 
     async def _begun(self, answer: Answer) -> bytes:
         """The body, or just more of it than `LARGEST`."""
@@ -69,11 +118,33 @@ class Batches:
             raise
         return b"".join(parts)
 
-    async def _read(self, body: bytes, hub: str) -> None:
-        now = self._means.clock()
+    async def _read(self, body: bytes, batch: Batch, rev: str | None, to: str) -> None:
+        now, known, repo = self._means.clock(), self._means.provenance, batch.repo
         try:
-            links = await to_thread(lambda: list(downloads(json.loads(body), now)))
+            links, given = await to_thread(_understood, body, now)
         except (ValueError, RecursionError):
             return
+        for each in given:
+            known.link(each.url.partition("#")[0], Subject(repo, rev, digest=f"sha256:{each.oid}"), to=to)
+            if each.token:
+                known.token(each.token, Subject(repo), to=to)
         for link in links:
-            notice(self._means, link, hub)
+            notice(self._means, link, repo.hub)
+
+
+def _understood(body: bytes, now: float) -> tuple[list[Link], list[Handed]]:
+    told = json.loads(body)
+    return list(downloads(told, now)), list(handed(told))
+
+
+def _without(body: bytes, denied: Mapping[str, str]) -> bytes | None:
+    """The answer with an error in place of each link that is denied; None if it cannot be read."""
+    try:
+        told = json.loads(body)
+        for each in told["objects"]:
+            if (text := denied.get(f"sha256:{each['oid']}")) is not None:
+                each.pop("actions", None)
+                each["error"] = {"code": 403, "message": text}
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return None
+    return json.dumps(told).encode()

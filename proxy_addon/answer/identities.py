@@ -63,8 +63,7 @@ class Identities:
 
     def overhear(self, reply: Reply) -> None:
         """From JSON, in passing."""
-        coding = (reply.headers.get("content-encoding") or "identity").lower()
-        if coding != "identity" and coding not in _ZIPPED:
+        if (coding := legible(reply)) is None:
             return
         if isinstance(reply.body, bytes):
             self._listed(reply.body, coding)
@@ -101,10 +100,10 @@ class Identities:
 
 
 class Overheard:
-    """A body passed on; `heard` is given all of it at the end, if it is not too much."""
+    """A body passed on; `heard` is given all of it at the end, if it is no more than `most` bytes."""
 
-    def __init__(self, body: Body, heard: Callable[[bytes], None]) -> None:
-        self.length, self._body, self._heard = body.length, body, heard
+    def __init__(self, body: Body, heard: Callable[[bytes], None], most: int = _LARGEST) -> None:
+        self.length, self._body, self._heard, self._most = body.length, body, heard, most
         self._parts: list[bytes] = []
         self._size = 0
         self._told = False
@@ -112,17 +111,34 @@ class Overheard:
     async def read(self, limit: int) -> Buffer:
         data = await self._body.read(limit)
         self._size += len(data)
-        if self._size <= _LARGEST:
+        if self._size <= self._most:
             self._parts.append(bytes(data))
         if (not data or self._size == self.length) and not self._told:
             self._told = True
-            if self._size <= _LARGEST:
+            if self._size <= self._most:
                 self._heard(b"".join(self._parts))
             self._parts.clear()
         return data
 
     def close(self) -> None:
         self._body.close()
+
+
+def legible(reply: Reply) -> str | None:
+    """The content coding of a reply, if it is one that `inflated` undoes."""
+    coding = (reply.headers.get("content-encoding") or "identity").lower()
+    return coding if coding == "identity" or coding in _ZIPPED else None
+
+
+def inflated(data: bytes, coding: str, most: int) -> bytes:
+    """At most `most` bytes. Blocks; raises `zlib.error`."""
+    return data if coding == "identity" else zlib.decompressobj(47).decompress(data, most)
+
+
+async def on_record(means: Means, file: str) -> Identity | None:
+    """What the store knows of a file by its Xet hash."""
+    rows = await means.store.responses.get(_key(file))
+    return _stored(file, rows[0]) if rows else None
 
 
 def _key(file: str) -> str:
@@ -137,7 +153,7 @@ def _stored(file: str, row: StoredResponse) -> Identity | None:
 
 def _read(data: bytes, coding: str) -> list[Identity]:
     try:
-        text = data if coding == "identity" else zlib.decompressobj(47).decompress(data, _LARGEST)
+        text = inflated(data, coding, _LARGEST)
         found = identities(json.loads(text)) if _MARK in text else iter(())
         return [each for each, _ in zip(found, range(_AT_ONCE), strict=False)]
     except (ValueError, RecursionError, zlib.error):

@@ -15,6 +15,7 @@ import re
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from ..access.provenance import same_repo
 from ..access.public import has_credentials, listing, pulling
 from ..core.errors import IntegrityError, UpstreamFailed
 from ..core.messages import Headers, Reply, Request, StoredResponse
@@ -24,6 +25,7 @@ from ..fetch.upstream import Answer
 from ..hub import huggingface as hf
 from ..hub import registry
 from ..hub.resources import Document, Layer
+from ..hub.subjects import subject_of
 from . import blobs
 from .documents import Documents
 from .issuing import size_told
@@ -73,7 +75,7 @@ class Layers:
                 [registry.blob_url(layer)],
                 stored.size or 0,
                 hub=layer.hub,
-                may_follow=_ours,
+                may_follow=lambda url: self._stays(layer, url),
                 headers=(("User-Agent", _agent(request)),),
                 blob=layer.digest,
             )
@@ -108,7 +110,7 @@ class Layers:
         fields = (("User-Agent", agent), ("Accept", "*/*"), ("Accept-Encoding", "identity"))
         answer = await means.upstream.open("HEAD", url, fields, hub=layer.hub, hurry=hurry)
         for _ in range(_HOPS):
-            if answer.status not in _REDIRECTS or (target := answer.location) is None or not _ours(target):
+            if answer.status not in _REDIRECTS or (target := answer.location) is None or not self._stays(layer, target):
                 break
             answer.release()
             answer = await means.upstream.open("HEAD", target, fields, hub=layer.hub, hurry=hurry)
@@ -125,6 +127,14 @@ class Layers:
         row = _row(layer, answer, size)
         await means.keep(layer.key, (row,))
         return row
+
+    def _stays(self, layer: Layer, url: str) -> bool:
+        """On the hub, and not under another name of the repo: that is for the client to ask for, and to be judged."""
+        at = urlsplit(url)
+        if at.scheme != "https" or not hf.is_ours(host := (at.hostname or "").rstrip(".")):
+            return False
+        subject = subject_of(self._means.classifier.classify("GET", "https", host, 443, at.path, at.query))
+        return subject is None or same_repo(subject.repo, layer.repo)
 
     async def _own(self, request: Request, layer: Layer | None = None) -> Reply:
         """The client's own request, with his own rights."""
@@ -177,8 +187,3 @@ def _asking(request: Request) -> str:
 
 def _agent(request: Request) -> str:
     return request.headers.get("user-agent") or "hubgate"
-
-
-def _ours(url: str) -> bool:
-    at = urlsplit(url)
-    return at.scheme == "https" and hf.is_ours((at.hostname or "").rstrip("."))

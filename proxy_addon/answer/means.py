@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ..access.issued import IssuedLinks
+from ..access.provenance import Provenance
 from ..access.public import PublicRepos
 from ..core.messages import StoredResponse
 from ..core.storing import Terms
@@ -70,11 +71,13 @@ class Means:
     fills: Fills
     public: PublicRepos
     issued: IssuedLinks
+    provenance: Provenance
     classifier: Classifier
     clock: Callable[[], float]
     boundary: Callable[[], str]  # a fresh multipart boundary
     timer: Callable[[], float] = time.monotonic  # seconds that no wall clock moves
     rules: Rules = field(default_factory=Rules)
+    judging: Callable[[], bool] = lambda: False  # whether rules are in force, for which hashes are to be placed
 
     async def keep(self, key: str, variants: Sequence[StoredResponse]) -> None:
         """Store; a disk that refuses costs the cache, never the answer."""

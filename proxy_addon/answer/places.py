@@ -41,14 +41,19 @@ class Places:
 
     async def of(self, blob: str, besides: str) -> list[File]:
         """Files with these bytes whose repos are proven public; all but the one at the URL `besides`."""
-        rows = await self._means.store.responses.get(_key(blob))
         found = []
-        for url in (url for row in rows for _, url in row.facts if url != besides):
+        for url in await self.urls(blob):
+            if url == besides:
+                continue
             at = urlsplit(url)
             file = self._means.classifier.classify("GET", "https", at.hostname or "", 443, at.path, "")
             if isinstance(file, File) and await self._means.public.proven(file.repo.key):
                 found.append(file)
         return found
+
+    async def urls(self, blob: str) -> list[str]:
+        """Of all these files, public still or not."""
+        return [url for row in await self._means.store.responses.get(_key(blob)) for _, url in row.facts]
 
 
 def _key(blob: str) -> str:

@@ -3,6 +3,7 @@
 It says which ranges of which xorbs the file is made of, with a signed link for each. The links are noted as issued, and
 what they lead to is what the client's download is known by. The client gets the very bytes that came. A body that is
 longer than `LARGEST`, or than `SMALL` while `AT_ONCE` bytes of others are held, goes by unread: its ranges are relayed.
+Whose each link is, is noted all the same, as it goes by.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from ..hub.terms import Fetch, Told, read
 from .downloads import TURN, Downloads
 from .identities import Identities
 from .means import Means
+from .origins import Origins
+from .passing import Passing
 from .proofs import Proofs
 from .ranges import Ranges
 from .relay import failure, passed_on, relay, sent_upstream
@@ -39,13 +42,14 @@ class Reconstructions:
         self, means: Means, downloads: Downloads, ranges: Ranges, proofs: Proofs, identities: Identities
     ) -> None:
         self._means, self._downloads, self._ranges = means, downloads, ranges
-        self._proofs, self._identities = proofs, identities
+        self._proofs, self._identities, self._origins = proofs, identities, Origins(means)
         self._held = 0
 
     async def answer(self, request: Request, asked: Reconstruction) -> Reply:
         if request.method != "GET":
             return await relay(self._means, request, hub=asked.hub, kind=asked.kind)
         fields = (*sent_upstream(request, drop=frozenset({"accept-encoding"})), ("Accept-Encoding", "identity"))
+        about = await self._origins.subjects(request, asked) or ()
         begun = b""
         try:
             answer = await self._means.upstream.open(
@@ -59,6 +63,9 @@ class Reconstructions:
         reply = passed_on(request, answer, outcome, asked.hub, asked.kind, begun=begun)
         if not isinstance(reply.body, bytes):
             reply.body = _Counted(reply.body, lambda: self._count(-len(begun)))
+            if about:
+                known, to = self._means.provenance, self._means.provenance.holder(request)
+                reply.body = Passing(reply.body, lambda url: known.link(url, *about, to=to))
         return reply
 
     def _count(self, size: int) -> None:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from typing import assert_never
 
+from ..access.public import has_credentials
 from ..core.conditions import NotModified, PreconditionFailed
 from ..core.directives import of_request
 from ..core.messages import Body, Headers, Reply, Request, StoredResponse
@@ -17,6 +18,7 @@ from ..core.ranges import Full, Partial, Unsatisfiable, answer_stored, content_r
 from ..core.reuse import reply_headers
 from ..core.status import Detail, Outcome
 from ..fetch.bodies import PartsBody
+from ..hub.resources import Kind, Resource
 
 SMALL = 64 * 1024  # bytes: a body up to this size is read at once and sent in one go
 
@@ -108,3 +110,12 @@ def refusal(
         )
     )
     return Reply(status, headers, b"" if request.method == "HEAD" else body, Outcome(detail=detail), hub=hub, kind=kind)
+
+
+def for_git(request: Request, resource: Resource, refused: Reply) -> Reply:
+    """What a hub's API has refused to tell. git shows credentials only to who asks for them in its way (RFC 7617 §2),
+    as the hub does where git asks; the API has other words, or says that there is no such repo."""
+    if resource.kind is not Kind.GIT or has_credentials(request):
+        return refused
+    text, challenge = "hubgate: the hub tells nothing of this repo without credentials", 'Basic realm="hub"'
+    return refusal(request, 401, text, Detail.ACCESS, ("WWW-Authenticate", challenge))

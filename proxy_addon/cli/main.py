@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import ConfigError
-from . import ca, cache, doctor, env, prefetch, rules, serve
+from . import ca, cache, doctor, env, explain, prefetch, rules, serve
 
 app = typer.Typer(
     name="hubgate",
@@ -24,6 +25,7 @@ app.command("serve")(serve.serve)
 app.command("env")(env.env)
 app.command("doctor")(doctor.doctor)
 app.command("prefetch")(prefetch.prefetch)
+app.command("explain")(explain.explain)
 app.add_typer(ca.app, name="ca")
 app.add_typer(cache.app, name="cache")
 app.add_typer(rules.app, name="rules")
@@ -41,6 +43,8 @@ def _root(show: Annotated[bool, typer.Option("--version", help="Print the versio
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Never returns; exits 0, 1 (something is not as wanted), 2 (bad configuration or use), 130 (interrupted)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # reasons and names in letters that this locale has not
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

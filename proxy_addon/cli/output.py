@@ -1,14 +1,17 @@
 """How commands speak: tables for people, JSON for programs, and nothing that a terminal would obey.
 
 Names of files and errors come from hubs, so a control character in them never reaches the terminal, and brackets are no
-markup. What goes into a pipe or a file is not wrapped to a width.
+markup. What goes into a pipe or a file is not wrapped to a width. Who stops reading (`| head`) changes nothing of how a
+command ends.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import IO, Any
 
 import typer
 from rich.console import Console
@@ -20,9 +23,21 @@ from rich.text import Text
 _UNWRAPPED = 1000  # columns
 
 
+class _Heedless(Console):
+    def on_broken_pipe(self) -> None:
+        _unheard(self.file)
+
+
 def console(*, stderr: bool = False) -> Console:
-    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, markup=False, width=_UNWRAPPED)
+    made = _Heedless(stderr=stderr, highlight=False, markup=False, emoji=False)
+    return made if made.is_terminal else _Heedless(stderr=stderr, highlight=False, markup=False, width=_UNWRAPPED)
+
+
+def _unheard(stream: IO[str]) -> None:
+    """What is still to be said, and what waits to be written, goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def shown(text: str) -> str:
@@ -35,8 +50,28 @@ def human(size: float) -> str:
     return "0" if not size else decimal(int(size))
 
 
+def near(text: str) -> str:
+    """With paths below the working directory as people type them."""
+    try:
+        return text.replace(f"{os.getcwd()}/", "")
+    except FileNotFoundError:  # it was removed
+        return text
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def say(text: str = "") -> None:
+    """To standard output."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        _unheard(sys.stdout)
+
+
 def as_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2))
+    say(json.dumps(value, indent=2))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
@@ -46,7 +81,14 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequenc
         made.add_column(head, justify="right" if head in right else "left", no_wrap=head in right, overflow="fold")
     for row in rows:
         made.add_row(*(Text(shown(cell)) for cell in row))
-    console().print(made)
+    to = console()
+    if to.is_terminal:
+        to.print(made)
+        return
+    with to.capture() as drawn:
+        to.print(made)
+    for line in drawn.get().splitlines():
+        say(line.rstrip())
 
 
 def bars(on: Console) -> Progress:

@@ -19,11 +19,15 @@ from ..policy.cases import Outcome
 from ..policy.load import RulesError, load
 from ..policy.schema import RuleFile
 from . import junit, options
+from .difference import diff
 from .licences import licences
-from .output import as_json, console, shown, tell
+from .output import as_json, console, counted, near, shown, tell
+from .report import report
 
 app = typer.Typer(no_args_is_help=True, help="The rules about what may be downloaded.")
 app.command()(licences)
+app.command()(diff)
+app.command()(report)
 
 Where = Annotated[
     Path | None, typer.Argument(metavar="[PATH]", help="A rule file or a directory of them; else what `rules` names.")
@@ -58,7 +62,8 @@ def lint(
     for warning in warnings:
         _line("warning", "yellow", warning)
     if not faults:
-        tell(f"{told['rules']} rules in {len(told['files'])} files, {len(warnings)} warnings")
+        within = f"{counted(told['rules'], 'rule')} in {counted(len(told['files']), 'file')}"
+        tell(f"{within}, {counted(len(warnings), 'warning')}")
     return code
 
 
@@ -85,7 +90,7 @@ def test(
         _line("FAILED", "red", f"{each.place}: {each.name}")
         for difference in each.differences:
             console().print(Text(f"    {shown(difference)}"), soft_wrap=True)
-    tell(f"{len(outcomes)} cases, {len(failed)} failed")
+    tell(f"{counted(len(outcomes), 'case')}, {len(failed)} failed")
     return code
 
 
@@ -101,7 +106,7 @@ def _paths(path: Path | None, config: Path | None) -> tuple[Path, ...]:
 
 
 def _line(word: str, style: str, text: str) -> None:
-    console().print(Text.assemble((word, style), f": {shown(text)}"), soft_wrap=True)
+    console().print(Text.assemble((word, style), f": {shown(near(text))}"), soft_wrap=True)
 
 
 def _described(outcome: Outcome) -> dict[str, Any]:

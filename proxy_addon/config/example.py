@@ -14,7 +14,7 @@ freshness:                        # how long before the hub is asked again
   api: 60s                        # repo info, listings
   not_found: 30s                  # a 404 for a path at a commit
   stale_if_error: 7d              # how long past that a stored response may stand in for a hub that fails
-rules: [rules/]                   # rule files; relative paths start at this file
+# rules: [rules/]                 # rule files; beside this file, if they are there; a path that is named must be there
 upstream:
   connect_to: {}                  # "host:port", "*:port" or "*:*" -> "host:port"; TLS name and Host stay
   ca_file: null                   # extra roots for upstream TLS

@@ -40,6 +40,7 @@ def load(
         raise ConfigError(*faults, f"{file}:1: the file is not a mapping; write lines such as `listen: 127.0.0.1:8080`")
     for key, value in (overrides or {}).items():
         _set(raw, key, value)
+    written = "rules" in raw
     raw.setdefault("rules", ["rules/"])  # beside the file, as if it were written there
     base = (file.parent if file else Path()).absolute()
     try:
@@ -48,6 +49,8 @@ def load(
         faults += (origin.fault(key, what) for key, what in explained(error, Settings))
     else:
         settings._origin = origin
+        if not written:  # what is not named need not be there
+            settings.model_fields_set.discard("rules")
         faults += settings.conflicts()
     if faults:
         raise ConfigError(*sorted(faults, key=_line))

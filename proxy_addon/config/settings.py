@@ -193,8 +193,6 @@ class Settings(Section):
                     "is open to the network, but nothing says who may connect; "
                     "add `clients: [10.0.0.0/8]` with your own networks, or listen on 127.0.0.1",
                 )
-        if [path.name for path in self.rules] != ["rules"]:
-            yield self.fault("rules", "policy rules are not enforced by this version; remove the key")
         taken = [at for at in (*self.listen, self.admin.listen) if at is not None and at.port]
         for at in {at for at in taken if taken.count(at) > 1}:
             key = "admin.listen" if at == self.admin.listen else "listen"

@@ -113,6 +113,18 @@ class Body(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the rules said of a request, where they had something to say: for the log and the counters."""
+
+    id: str  # of the request, as its user was shown it
+    repo: str = ""  # "hf:org/name", "ms:datasets/org/name"
+    rule: str = ""  # that denied, and whose words were shown
+    also: tuple[str, ...] = ()  # others that denied
+    audit: tuple[str, ...] = ()  # rules that would have denied
+    by: tuple[str, ...] = ()  # exceptions, approvals and allow rules that let it pass
+
+
 @dataclass(slots=True)
 class Reply:
     """What the client gets. HEAD, 204 and 304 carry `b""`, whatever Content-Length says."""
@@ -124,6 +136,7 @@ class Reply:
     reason: str = ""  # empty: the standard phrase
     hub: str = "-"  # huggingface | modelscope | other | -   (log field and metric label)
     kind: str = "-"  # resource kind (log field and metric label)
+    ruling: Ruling | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +145,8 @@ class Pass:
 
     hub: str = "-"
     kind: str = "-"
+    ruling: Ruling | None = None
+    told: tuple[tuple[str, str], ...] = ()  # fields that the reply gets besides its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +162,7 @@ class Finished:
     seconds: float = 0.0
     aborted: bool = False
     first_byte: float | None = None  # seconds until the first was ready; None: all were at once, after `seconds`
+    ruling: Ruling | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,13 +173,13 @@ class ReplyStream(HttpStream):
         reply, promised = exchange.reply, exchange.framing
         if promised is not None and promised.length == exchange.sent:
             aborted = False  # who leaves with the last byte has it all
-        status, outcome, hub, kind = 0, Outcome(), "-", "-"
+        status, outcome, hub, kind, ruling = 0, Outcome(), "-", "-", None
         if isinstance(reply, Reply):
-            status, outcome, hub, kind = reply.status, reply.outcome, reply.hub, reply.kind
+            status, outcome, hub, kind, ruling = reply.status, reply.outcome, reply.hub, reply.kind, reply.ruling
         sent, seconds, first = exchange.sent, exchange.seconds, exchange.first_byte
         try:
             self.gate.engine.completed(
-                Finished(exchange.request, status, outcome, hub, kind, sent, seconds, aborted, first)
+                Finished(exchange.request, status, outcome, hub, kind, sent, seconds, aborted, first, ruling)
             )
         except Exception:
             logger.exception("the access log failed")

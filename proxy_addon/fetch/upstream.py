@@ -174,6 +174,7 @@ class Upstream:
         self.closures = Closures(timer)
         self.fill_slots = asyncio.Semaphore(max_connections)
         self._down: dict[str, float] = {}
+        self.shut = ""  #: why nothing at all is to be asked; empty: it may
         self._ssl = ssl.create_default_context()
         self._ssl.load_verify_locations(certifi.where())
         if ca_file:
@@ -217,6 +218,8 @@ class Upstream:
         Raises `UpstreamFailed`, or `Throttled` when the hub closed itself to this principal.
         """
         assert self._session is not None
+        if self.shut:
+            raise UpstreamFailed(self.shut, 504)
         host, port = _place(url)
         chosen = self._connect_to.lookup(host, port) is not None or (host, port) in self.resolver.trusted
         if is_literal(host) and not chosen and not is_public(host):

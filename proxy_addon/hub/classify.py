@@ -9,6 +9,7 @@ from typing import Protocol
 from . import huggingface, modelscope
 from .paths import Ambiguous, is_signed, permits, url_key
 from .resources import Document, Kind, Malformed, Passed, Plain, Resource, Secret
+from .subjects import subject_of
 
 
 class _Hub(Protocol):
@@ -56,9 +57,9 @@ class Classifier:
     ) -> Resource:
         found = self._classify(method, scheme, host, port, path, query, body_digest)
         if isinstance(found, Plain) and is_signed(query):
-            return Secret(found.hub, Kind.PLAIN)
+            return Secret(found.hub, Kind.PLAIN, found.about)
         named = isinstance(found, Document) and found.what != "manifest"  # by its query too, and the name is on disk
-        return Secret(found.hub, Kind.API) if named and permits(query) else found
+        return Secret(found.hub, Kind.API, subject_of(found)) if named and permits(query) else found
 
     def _classify(
         self, method: str, scheme: str, host: str, port: int, path: str, query: str, body_digest: str

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs
-
+from .paths import the_only
 from .resources import Batch, Kind, Passed, Repo, Resource
+from .subjects import about
 
 _PACKS = frozenset({"git-upload-pack", "git-receive-pack"})
+_REFS = ("info", "refs")
 _BATCH = ("info", "lfs", "objects", "batch")
 _POSTED = (("git-upload-pack",), ("info", "lfs", "locks", "verify"))  # reads that travel in a POST
 
@@ -17,8 +18,9 @@ def is_git(tail: tuple[str, ...]) -> bool:
 
 
 def classify(method: str, repo: Repo, tail: tuple[str, ...], query: str) -> Resource:
+    """Raises `paths.Ambiguous` for a query that names the service twice."""
     if method == "POST" and tail == _BATCH:
         return Batch(repo)
-    pushes = "git-receive-pack" in (*tail, *parse_qs(query).get("service", ()))
+    pushes = (the_only(query, "service") if tail == _REFS else tail[-1]) == "git-receive-pack"
     reads = method in ("GET", "HEAD") or (method == "POST" and tail in _POSTED)
-    return Passed(repo.hub, Kind.GIT, None if reads and not pushes else repo)
+    return Passed(repo.hub, Kind.GIT, None if reads and not pushes else repo, about(repo))

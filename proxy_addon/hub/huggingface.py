@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from ..core.messages import Headers
-from . import git, registry, xet
-from .paths import joined, normal_query, plain, quoted, quoted_rev, segments, url_key
+from . import git, hf_pages, hf_services, registry
+from .paths import joined, normal_query, plain, quoted, quoted_rev, segments, url_key, without_git
 from .resources import (
     COMMIT,
     SHA256,
-    Blob,
     Document,
     File,
     Kind,
@@ -26,20 +25,31 @@ from .resources import (
     Repo,
     Resource,
     Secret,
+    Subject,
     Telemetry,
 )
+from .subjects import about, at_revision, one_reading, usual
 
 HUB = "huggingface"
 ORIGIN = "https://huggingface.co"
 SUFFIXES = ("huggingface.co", "hf.co")
 HOME_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})  # one hub under three names
 
-_TYPES = ("models", "datasets", "spaces", "kernels", "buckets")
-_API_TAILS = ("revision", "tree", "paths-info", "refs", "commits", "commit", "compare", "xet-read-token", "auth-check")
-_SECRET_TAILS = frozenset({"xet-read-token", "auth-check"})
-_WITH_ASSETS = (("rows",), ("first-rows",), ("search",), ("filter",))  # their bodies hold signed links
+_TYPES = hf_pages.TYPES
+_API_TAILS = frozenset(
+    {"revision", "tree", "paths-info", "refs", "commits", "commit", "compare"}
+    | {"xet-read-token", "xet-write-token", "auth-check"}
+)
+_SECRET_TAILS = frozenset({"xet-read-token", "xet-write-token", "auth-check"})
+_WITHOUT_REV = frozenset({"refs", "auth-check"})
+_AT_REV = (_API_TAILS - _WITHOUT_REV - {"compare"}) | {"preupload"}  # a comparison is of two
 _READS = frozenset({"GET", "HEAD"})
-_COMPUTING = frozenset({"router.huggingface.co", "api-inference.huggingface.co"})  # a POST there leaves nothing behind
+_WORDS = (
+    _API_TAILS
+    | hf_pages.WORDS
+    | {"api", "telemetry", "resolve-cache", "preupload", "v2", "info", "lfs", "objects", "batch", "locks", "verify"}
+    | {"git-upload-pack", "git-receive-pack"}
+)
 
 
 def is_ours(host: str) -> bool:
@@ -50,70 +60,57 @@ def is_ours(host: str) -> bool:
 def classify(method: str, host: str, path: str, query: str, body_digest: str = "") -> Resource:
     """Total: every request has a resource. Raises `paths.Ambiguous` for a path with two readings."""
     parts = segments(path)
-    if host in HOME_HOSTS:
+
+    def home(parts: tuple[str, ...]) -> Resource:
         return _home(method, host, path, query, parts, body_digest)
-    if method not in _READS:
-        writes = Kind.PLAIN if host in _COMPUTING else Kind.UPLOAD
-        return Telemetry(HUB) if parts[-1:] == ("telemetry",) else Passed(HUB, writes)
-    if host.startswith("cas-server."):
-        return xet.reconstruction(HUB, parts)
-    if host.startswith("transfer.") and parts[:1] == ("xorbs",):
-        return xet.xorb(HUB, parts, query)
-    if (digest := _link(host, parts)) is not None:
-        return Blob(HUB, digest)
-    if host == "datasets-server.huggingface.co" and parts[:1] in _WITH_ASSETS:
-        return Secret(HUB)
-    if host == "datasets-server.huggingface.co":
-        return Document(HUB, f"api:{HUB}:{host}{path}?{normal_query(query)}", _viewer_repo(query), "viewer")
-    return Plain(HUB, url_key(f"https://{host}{path}{'?' + query if query else ''}"), strict=True)
 
-
-def _link(host: str, parts: tuple[str, ...]) -> str | None:
-    if not parts or not SHA256.match(parts[-1]):
-        return None
-    if parts[0].startswith("xet-bridge-") and len(parts) == 3:
-        return f"xet:{parts[-1]}"
-    return f"sha256:{parts[-1]}" if host.startswith("cdn-lfs") else None
-
-
-def _viewer_repo(query: str) -> Repo | None:
-    names = parse_qs(query).get("dataset")
-    return Repo(HUB, "datasets", names[0]) if names else None
+    if host in HOME_HOSTS:
+        return one_reading(home, parts, _WORDS)
+    return hf_services.classify(HUB, method, host, path, query, parts, lambda: home(usual(parts, _WORDS)))
 
 
 def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...], body_digest: str) -> Resource:
     if parts[:1] == ("api",):
         return _api(method, host, path, query, parts[1:], body_digest)
-    if parts[:1] == ("v2",) and method in _READS and (found := registry.route(HUB, parts[1:], query)) is not None:
-        return found
-    if (repo_type := parts[0] if parts and parts[0] in _TYPES[1:] else None) is not None:
-        rest = parts[1:]
-    else:
-        rest, repo_type = parts, "models"
-    for cut, name in enumerate(rest[1:4], start=1):
-        if name in ("resolve", "raw") and cut <= 2 and len(rest) > cut + 1:
-            return _file(method, host, query, Repo(HUB, repo_type, joined(rest[:cut])), name, rest[cut + 1 :])
-        if cut <= 2 and git.is_git(rest[cut:]):
-            repo = Repo(HUB, repo_type, joined(rest[:cut]).removesuffix(".git"))
+    if parts[:1] == ("v2",):
+        found = registry.route(HUB, parts[1:], query) if method in _READS else None
+        return found or _other(method, host, path, query, hf_pages.of_registry(HUB, parts[1:]))
+    typed = parts[:1] != () and parts[0] in _TYPES[1:]
+    repo_type, rest = (parts[0], parts[1:]) if typed else ("models", parts)
+    for cut in (2, 1):  # the longer name first: a repo may be called as a verb is
+        if rest[cut : cut + 1] in (("resolve",), ("raw",)) and len(rest) > cut + 1:
+            return _file(method, host, query, Repo(HUB, repo_type, joined(rest[:cut])), rest[cut], rest[cut + 1 :])
+        if git.is_git(rest[cut:]):
+            repo = Repo(HUB, repo_type, without_git(joined(rest[:cut])))
             return git.classify(method, repo, rest[cut:], query)
+    return _other(method, host, path, query, hf_pages.page(HUB, parts), oauth=parts[:1] == ("oauth",))
+
+
+def _other(
+    method: str, host: str, path: str, query: str, subject: Subject | None, *, oauth: bool = False
+) -> Plain | Passed:
     if method not in _READS:
-        return Passed(HUB, Kind.SECRET if parts[:1] == ("oauth",) else Kind.UPLOAD)
-    return Plain(HUB, url_key(f"https://{host}{path}{'?' + query if query else ''}"), strict=True)
+        return Passed(HUB, Kind.SECRET if oauth else Kind.UPLOAD, None, subject)
+    return Plain(HUB, url_key(f"https://{host}{path}{'?' + query if query else ''}"), strict=True, about=subject)
 
 
 def _file(method: str, host: str, query: str, repo: Repo, verb: str, tail: tuple[str, ...]) -> Resource:
-    if method not in _READS:
-        return Passed(HUB, Kind.UPLOAD, repo)
     if repo.type == "buckets":  # no revision in the URL, and everything may change
-        return Plain(HUB, url_key(f"https://{host}/{repo.key}/{verb}/{quoted(joined(tail))}?{query}"), strict=True)
+        subject = about(repo, path=joined(tail, slashes=True))
+    else:
+        subject = at_revision(repo, tail, single=True)
+    if method not in _READS:
+        return Passed(HUB, Kind.UPLOAD, repo, subject)
+    if repo.type == "buckets":
+        key = url_key(f"https://{host}/{repo.key}/{verb}/{quoted(joined(tail))}?{query}")
+        return Plain(HUB, key, strict=True, about=subject)
     rev = plain(tail[0], slashes=True)
     if len(tail) == 1:
-        return Plain(HUB, url_key(f"{host}/{repo.key}/{verb}@{quoted_rev(rev)}?{query}"), strict=True)
+        return Plain(HUB, url_key(f"{host}/{repo.key}/{verb}@{quoted_rev(rev)}?{query}"), strict=True, about=subject)
     name = joined(tail[1:], slashes=True)
     if verb == "raw":
-        return Document(
-            HUB, f"raw:{repo.key}@{quoted_rev(rev)}/{name}", repo, "raw", pinned=COMMIT.match(rev) is not None
-        )
+        key, pinned = f"raw:{repo.key}@{quoted_rev(rev)}/{name}", COMMIT.match(rev) is not None
+        return Document(HUB, key, repo, "raw", pinned=pinned, about=subject)
     return File(repo, rev, name)
 
 
@@ -121,8 +118,8 @@ def _api(method: str, host: str, path: str, query: str, parts: tuple[str, ...], 
     head = parts[0] if parts else ""
     if head == "telemetry":
         return Telemetry(HUB)
-    if head == "resolve-cache" and len(parts) >= 5 and parts[1] in _TYPES and method in _READS:
-        return _resolve_cache(parts[1], parts[2:])
+    if head == "resolve-cache" and len(parts) > 2 and parts[1] in _TYPES:
+        return _resolve_cache(method, parts[1], parts[2:])
     if head in _TYPES and len(parts) > 1:
         return _repo_api(method, host, path, query, head, parts[1:], body_digest)
     if method not in _READS:
@@ -133,35 +130,44 @@ def _api(method: str, host: str, path: str, query: str, parts: tuple[str, ...], 
     return Document(HUB, f"api:{host}{path}?{normal_query(query)}", None, what)
 
 
-def _resolve_cache(repo_type: str, tail: tuple[str, ...]) -> Resource:
+def _resolve_cache(method: str, repo_type: str, tail: tuple[str, ...]) -> Resource:
     """`{id}/{commit}/{path with %2F}`: the commit is the first 40-hex segment after the id."""
-    for cut in (1, 2):
+    for cut in (2, 1):
         if len(tail) > cut + 1 and COMMIT.match(tail[cut]):
-            repo = Repo(HUB, repo_type, joined(tail[:cut]))
-            return File(repo, tail[cut], joined(tail[cut + 1 :], slashes=True))
-    return Secret(HUB)
+            file = File(Repo(HUB, repo_type, joined(tail[:cut])), tail[cut], joined(tail[cut + 1 :], slashes=True))
+            return file if method in _READS else Passed(HUB, Kind.UPLOAD, None, about(file.repo, file.rev, file.path))
+    subject = at_revision(Repo(HUB, repo_type, joined(tail[:2])), tail[2:], single=True)
+    return Secret(HUB, about=subject) if method in _READS else Passed(HUB, Kind.UPLOAD, None, subject)
 
 
 def _repo_api(
     method: str, host: str, path: str, query: str, repo_type: str, parts: tuple[str, ...], body_digest: str
 ) -> Resource:
-    cut = 1 if len(parts) > 1 and parts[1] in _API_TAILS else 2
+    cut = _length(parts)
     repo = Repo(HUB, repo_type, joined(parts[:cut]))
     tail = parts[cut:]
     what = tail[0] if tail else "info"
+    subject = at_revision(repo, tail[1:] if what in _AT_REV and repo_type != "buckets" else ())
     if what in _SECRET_TAILS:
-        return Secret(HUB)
+        return Secret(HUB, about=subject)
     reads = method in _READS or (method == "POST" and what == "paths-info")
     if not reads:
-        return Passed(HUB, Kind.UPLOAD, repo)
+        return Passed(HUB, Kind.UPLOAD, repo, subject)
     if repo_type == "buckets":
-        return Secret(HUB)
+        return Secret(HUB, about=subject)
     if what not in ("info", *_API_TAILS):
-        return Plain(HUB, url_key(f"https://{host}{path}{'?' + query if query else ''}"), strict=True)
+        return _other(method, host, path, query, subject)
     rev = plain(tail[1], slashes=True) if len(tail) > 1 else ""
     key = f"api:{repo.key}:{'/'.join(tail)}?{normal_query(query)}" + (f"#{body_digest}" if body_digest else "")
     pinned = COMMIT.match(rev) is not None and what != "commits"
-    return Document(HUB, key, repo, "info" if what == "revision" else what, pinned=pinned, edit=True)
+    what = "info" if what == "revision" else what
+    return Document(HUB, key, repo, what, pinned=pinned, edit=True, about=subject)
+
+
+def _length(parts: tuple[str, ...]) -> int:
+    """How many segments are the repo's name. It may be called as a verb is, so that the longer one is tried first."""
+    one = len(parts) == 1 or (parts[1] in _API_TAILS and (len(parts) > 2 or parts[1] in _WITHOUT_REV))
+    return 1 if one and not (len(parts) > 2 and parts[2] in _API_TAILS) else 2
 
 
 # -- upstream URLs and what the hub answers -------------------------------------------------------------------------

@@ -12,17 +12,18 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from ..core.messages import Headers
-from . import git
-from .paths import joined, normal_query, parameters, plain, quoted, quoted_rev, segments, sound, url_key
-from .resources import COMMIT, SHA256, Blob, Document, File, Kind, Passed, Plain, Repo, Resource, Secret
+from . import git, ms_pages
+from .paths import joined, normal_query, parameters, plain, quoted, quoted_rev, segments, sound, the_only, url_key
+from .resources import COMMIT, SHA256, Blob, Document, File, Kind, Passed, Plain, Repo, Resource, Secret, Subject
+from .subjects import at_revision, one_reading, subject_of, usual
 
 HUB = "modelscope"
 SUFFIXES = ("modelscope.cn", "modelscope.ai")
 HOME_HOSTS = frozenset(f"{www}modelscope.{site}" for www in ("", "www.") for site in ("cn", "ai"))
-TRUNK = "master"
+TRUNK = ms_pages.TRUNK
 PAGE = 200  # entries of a data set's listing that the SDK asks for at once
 
 # codes of failures
@@ -31,11 +32,12 @@ NO_SUCH = 10990101007  # a path or a revision that is not there; said with HTTP 
 GATED = 10990101003
 
 _ORIGINS = {"": "https://modelscope.cn", "ai": "https://www.modelscope.ai"}
-_TYPES = ("models", "datasets", "studios")
+_TYPES = ms_pages.TYPES
 _TAILS = {"": "info", "revisions": "refs", "repo/files": "tree", "repo/tree": "tree", "commits": "commits"}
 _PERSONAL = frozenset({"login", "users", "user", "tokens"})
 _READS = frozenset({"GET", "HEAD"})
 _OF_FILES = frozenset({"Revision", "FilePath", "Source", "View"})
+_TOKEN = re.compile(r"tokens?(?:/|\Z)", re.IGNORECASE)
 _OF_ONE_ANSWER = re.compile(rb'"(?:RequestId|request_id)"\s*:\s*"[^"\\]*"')
 
 
@@ -55,13 +57,20 @@ def origin(repo: Repo) -> str:
 def classify(method: str, host: str, path: str, query: str, body_digest: str = "") -> Resource:
     """Total: every request has a resource. Raises `paths.Ambiguous` for a path or a query with two readings."""
     parts = segments(path)
-    if host in HOME_HOSTS:
+
+    def home(parts: tuple[str, ...]) -> Resource:
         return _home(method, host, path, query, parts)
+
+    if host in HOME_HOSTS:
+        return one_reading(home, parts, ms_pages.WORDS)
+    of_files = host.startswith("cdn-lfs")
+    told = None if of_files else subject_of(home(usual(parts, ms_pages.WORDS)))
+    told = told if told is not None and told.certain else None
     if method not in _READS:
-        return Passed(HUB, Kind.UPLOAD)
+        return Passed(HUB, Kind.UPLOAD, None, told)
     if (digest := digest_in(parts)) is not None:
         return Blob(HUB, f"sha256:{digest}")
-    return _plain(host, path, query)
+    return Secret(HUB, Kind.BLOB) if of_files else _plain(host, path, query, told)
 
 
 def digest_in(parts: tuple[str, ...]) -> str | None:
@@ -72,8 +81,8 @@ def digest_in(parts: tuple[str, ...]) -> str | None:
     return digest if SHA256.match(digest) else None
 
 
-def _plain(host: str, path: str, query: str) -> Plain:
-    return Plain(HUB, url_key(f"https://{host}{path}{'?' + query if query else ''}"), strict=True)
+def _plain(host: str, path: str, query: str, subject: Subject | None) -> Plain:
+    return Plain(HUB, url_key(f"https://{host}{path}{'?' + query if query else ''}"), strict=True, about=subject)
 
 
 def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...]) -> Resource:
@@ -83,30 +92,40 @@ def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...])
         case ("api", "v1", "repos", "internalAccelerationInfo") if method in _READS and not query:
             return Document(HUB, f"api:{HUB}:{site_of(host)}:acceleration", None, "static")
         case ("api", "v1", "repos", kind, owner, name, *_) if kind in _TYPES and method not in _READS:
-            return Passed(HUB, Kind.UPLOAD, _repo(host, kind, (owner, name)))
+            repo = _repo(host, kind, (owner, name))
+            return Passed(HUB, Kind.UPLOAD, repo, ms_pages.asked(repo, query))
         case ("api", "v1", kind, *rest) if kind in _TYPES and rest:
             return _of_repo(method, host, path, query, kind, tuple(rest))
-        case ("openapi", "v1", kind, owner, name) if kind in _TYPES:
-            repo = _repo(host, kind, (owner, name))
-            return _document(method, repo, "openapi", "info", query)
+        case ("openapi", "v1", kind, *names) if kind in _TYPES and len(names) == ms_pages.length(tuple(names)) == 2:
+            return _document(method, _repo(host, kind, tuple(names)), "openapi", "info", query)
         case ("api" | "openapi", "v1", _) if method in _READS:
             return Document(HUB, f"api:{host}{path}?{normal_query(query)}", None, "list")
+        case ("api" | "openapi", "v1", *rest):
+            return _other(method, host, path, query, ms_pages.call(HUB, site_of(host), tuple(rest), query))
         case (kind, owner, name, *rest) if kind in _TYPES and rest:
-            return _of_page(method, host, path, query, _repo(host, kind, (owner, name)), tuple(rest))
+            return _of_page(method, host, path, query, _repo(host, kind, (owner, name)), parts, tuple(rest))
         case (owner, name, *rest) if rest and owner not in (*_TYPES, "api", "openapi"):
-            return _of_page(method, host, path, query, _repo(host, "models", (owner, name)), tuple(rest))
-    return _plain(host, path, query) if method in _READS else Passed(HUB, Kind.UPLOAD)
+            return _of_page(method, host, path, query, _repo(host, "models", (owner, name)), parts, tuple(rest))
+    return _other(method, host, path, query, ms_pages.page(HUB, site_of(host), parts))
+
+
+def _other(method: str, host: str, path: str, query: str, subject: Subject | None) -> Resource:
+    if method not in _READS:
+        return Passed(HUB, Kind.UPLOAD, None, subject)
+    if subject is not None and _TOKEN.search(path):
+        return Secret(HUB, about=subject)
+    return _plain(host, path, query, subject)
 
 
 def _repo(host: str, kind: str, names: tuple[str, ...]) -> Repo:
-    return Repo(HUB, kind, joined(names).removesuffix(".git"), site_of(host))
+    return ms_pages.repo_of(HUB, site_of(host), kind, names)
 
 
 def _of_repo(method: str, host: str, path: str, query: str, kind: str, rest: tuple[str, ...]) -> Resource:
     """`/api/v1/{type}/{id}/...`; the id may be the number that the hub gave the repo."""
-    cut = 1 if rest[0].isascii() and rest[0].isdigit() else 2
+    cut = ms_pages.length(rest)
     if len(rest) < cut:
-        return _plain(host, path, query) if method in _READS else Passed(HUB, Kind.UPLOAD)
+        return _other(method, host, path, query, None)
     repo, tail = _repo(host, kind, rest[:cut]), "/".join(rest[cut:])
     if tail == "repo" and method in _READS:
         asked = parameters(query)
@@ -114,27 +133,29 @@ def _of_repo(method: str, host: str, path: str, query: str, kind: str, rest: tup
             rev = sound(asked.get("Revision") or TRUNK, slashes=True)
             return File(repo, rev, sound(asked["FilePath"], slashes=True))
     if method in _READS and tail not in _TAILS:
-        return _plain(host, path, query)
+        return _other(method, host, path, query, ms_pages.asked(repo, query, tail == "repo"))
     return _document(method, repo, tail, _TAILS.get(tail, ""), query)
 
 
 def _document(method: str, repo: Repo, tail: str, what: str, query: str) -> Resource:
+    subject = ms_pages.asked(repo, query, what in ("tree", "commits"))
     if method not in _READS:
-        return Passed(HUB, Kind.UPLOAD, repo)
-    rev = dict(parse_qsl(query)).get("Revision", "")
-    pinned = what == "tree" and COMMIT.match(rev) is not None
-    return Document(HUB, f"api:{repo.key}:{tail}?{normal_query(query)}", repo, what, pinned=pinned)
+        return Passed(HUB, Kind.UPLOAD, repo, subject)
+    pinned = what == "tree" and COMMIT.match(the_only(query, "Revision")) is not None
+    return Document(HUB, f"api:{repo.key}:{tail}?{normal_query(query)}", repo, what, pinned=pinned, about=subject)
 
 
-def _of_page(method: str, host: str, path: str, query: str, repo: Repo, rest: tuple[str, ...]) -> Resource:
+def _of_page(
+    method: str, host: str, path: str, query: str, repo: Repo, parts: tuple[str, ...], rest: tuple[str, ...]
+) -> Resource:
     """`/{o}/{n}/...` and `/{type}/{o}/{n}/...`: git, and files by path."""
     if git.is_git(rest):
         return git.classify(method, repo, rest, query)
-    if method not in _READS:
-        return Passed(HUB, Kind.UPLOAD, repo if rest[0] == "resolve" else None)
+    if method not in _READS and rest[0] == "resolve":
+        return Passed(HUB, Kind.UPLOAD, repo, at_revision(repo, rest[1:], single=True))
     if rest[0] == "resolve" and len(rest) > 2:
         return File(repo, plain(rest[1], slashes=True), joined(rest[2:], slashes=True))
-    return _plain(host, path, query)
+    return _other(method, host, path, query, ms_pages.page(HUB, site_of(host), parts))
 
 
 def checks_digests(agent: str) -> bool:

@@ -14,8 +14,9 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 LONGEST = 1024  # bytes, decoded
 
 _HIDDEN = re.compile(r"%(?:25)+(?:2[ef]|5c|0[0-9a-f]|1[0-9a-f])", re.I)
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 _BROKEN = re.compile(r"%(?![0-9a-fA-F]{2})")
+_NEEDLESS = re.compile(r"%(?:[46][1-9a-f]|[57][0-9a]|3[0-9]|2[de]|5f|7e)", re.I)
 _RAW = re.compile(r"[^\x21-\x7e]")
 
 
@@ -51,7 +52,7 @@ def plain(part: str, *, slashes: bool = False) -> str:
 def sound(text: str, *, slashes: bool = False) -> str:
     """The same check for what is decoded already."""
     if _UNSAFE.search(text):
-        raise Ambiguous("the path holds a control character or a backslash")
+        raise Ambiguous("the path holds a control character, a backslash or what is no text")
     if len(text) > LONGEST:
         raise Ambiguous(f"the path is longer than {LONGEST} characters")
     if not slashes and "/" in text:
@@ -63,6 +64,26 @@ def sound(text: str, *, slashes: bool = False) -> str:
 
 def joined(parts: tuple[str, ...], *, slashes: bool = False) -> str:
     return "/".join(plain(p, slashes=slashes) for p in parts)
+
+
+def without_git(id: str) -> str:
+    """The name of a repo as it stands in a path, where git puts a `.git` behind it; no hub's name ends so."""
+    return id[:-4] if id[-4:].lower() == ".git" and id[-5:-4] not in ("", "/") else id
+
+
+def unescaped(part: str) -> str:
+    """Without the escapes that mean nothing: of letters, digits and `-._~` (RFC 3986 §6.2.2.2)."""
+    return _NEEDLESS.sub(lambda found: chr(int(found[0][1:], 16)), part)
+
+
+def the_only(query: str, name: str) -> str:
+    """A parameter by which a repo, a revision or a file is named; empty if it is not there.
+
+    Raises `Ambiguous` where two readers may find different ones: twice, in any case, with different values."""
+    values = {value for key, value in parse_qsl(query, keep_blank_values=True) if key.lower() == name.lower()}
+    if len(values) > 1:
+        raise Ambiguous(f"the query names {name!r} twice")
+    return next(iter(values), "")
 
 
 def parameters(query: str) -> dict[str, str]:

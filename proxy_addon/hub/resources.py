@@ -36,7 +36,7 @@ HUBS = ("huggingface", "modelscope", "other", "-")
 @dataclass(frozen=True, slots=True)
 class Repo:
     hub: str
-    type: str  # models | datasets | spaces | kernels | buckets
+    type: str  # models | datasets | spaces | kernels | buckets; of ModelScope also studios | skills
     id: str  # "org/name", or "name" for the hub's oldest repos
     site: str = ""  # a second site of the hub, with repos of its own ("ai")
 
@@ -49,6 +49,17 @@ class Repo:
         """What the keys begin with of all that an upload makes wrong."""
         by_branch = (f"file:{self.key}@",) if self.hub == "modelscope" else ()  # elsewhere files are known by commit
         return (f"ref:{self.key}@", f"api:{self.key}:", f"raw:{self.key}@", *by_branch)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a request is about as rules see it, as far as its URL tells: a repo, at a revision, one file of it."""
+
+    repo: Repo
+    rev: str | None = None  # None: the repo as a whole
+    path: str | None = None  # None: no single file
+    digest: str = ""  # "sha256:<64 hex>": a single file that is known by its digest only
+    certain: bool = True  # False: the path of a page, which only looks like a repo's
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,7 @@ class Blob:
 
     hub: str
     digest: str  # "sha256:<64 hex>" or "xet:<64 hex>"
+    owner: str = ""  # the id that the hub gave the repo (24 hex), if the URL names it
     kind = Kind.BLOB
 
     @property
@@ -159,6 +171,7 @@ class Document:
     what: str  # info | tree | refs | commits | paths-info | raw | list | static | manifest
     pinned: bool = False  # addressed by a commit
     edit: bool = False  # JSON that may name Xet hashes
+    about: Subject | None = None  # None: of the whole repo, if there is one
     kind = Kind.API
 
 
@@ -168,6 +181,7 @@ class Secret:
 
     hub: str
     kind: Kind = Kind.SECRET
+    about: Subject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +194,13 @@ class Telemetry:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """Relayed by the edge, body and all: git, uploads, whatever writes. `repo` is what a success invalidates."""
+    """Relayed by the edge, body and all: git, uploads, whatever writes. `repo` is what a success invalidates, `about`
+    what is read or written."""
 
     hub: str
     kind: Kind
     repo: Repo | None = None
+    about: Subject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +210,7 @@ class Plain:
     hub: str
     key: str
     strict: bool = False
+    about: Subject | None = None
     kind = Kind.PLAIN
 
 

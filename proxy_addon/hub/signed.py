@@ -60,6 +60,28 @@ def downloads(answer: Any, now: float) -> Iterator[Link]:
             yield Link(url, f"sha256:{oid}", size, _ends(action, url, now))
 
 
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What a batch answer hands out for one object, good for anybody or not."""
+
+    oid: str
+    url: str
+    token: str  # of the CAS; empty if there is none
+
+
+def handed(answer: Any) -> Iterator[Handed]:
+    objects = answer.get("objects") if isinstance(answer, Mapping) else None
+    for each in objects if isinstance(objects, list) else ():
+        actions = each.get("actions") if isinstance(each, Mapping) else None
+        for action in actions.values() if isinstance(actions, Mapping) else ():
+            url, oid = (action.get("href"), each.get("oid")) if isinstance(action, Mapping) else (None, None)
+            if isinstance(url, str) and isinstance(oid, str) and SHA256.match(oid):
+                fields = action.get("header")
+                named = {str(k).lower(): v for k, v in fields.items()} if isinstance(fields, Mapping) else {}
+                token = named.get("x-xet-access-token")
+                yield Handed(oid, url, token if isinstance(token, str) else "")
+
+
 def _ends(action: Mapping[str, Any], url: str, now: float) -> float | None:
     """The earliest of what the action and its link say."""
     told = [at for at in (expiry(url), _moment(action.get("expires_at"))) if at is not None]

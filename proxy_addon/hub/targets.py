@@ -74,6 +74,28 @@ def target(text: str, type: str = "model") -> Target:
     return Target(Repo(hub, kind, id, site), found["rev"])
 
 
+def within(text: str) -> tuple[Target, str | None]:
+    """A target, and the file of it that may be named behind: `hf:org/name@rev/a/b.bin`, `ms:datasets/org/name/a.csv`.
+
+    Two names are a repo's, so that a file of a repo with one needs a revision (`hf:gpt2@main/config.json`). A revision
+    ends at the first slash, save `refs/pr/1` and its like; any other is written `%2F`. Raises ValueError.
+    """
+    prefix, colon, rest = text.strip().partition(":")
+    if prefix not in _HUBS or not colon:
+        raise ValueError(f"{text!r} is no target; write hf:org/name, hf:org/name@revision/path or ms:org/name")
+    parts = rest.removeprefix("//").split("/")
+    kind = parts[:1] if parts[0] in _HUBS[prefix][2] and len(parts) > 1 else []
+    parts = parts[len(kind) :]
+    names = 1 if "@" in parts[0] else 2
+    end = names
+    name, at, rev = "/".join(parts[:names]).partition("@")
+    if rev == "refs":
+        end += 2
+        rev = "/".join((rev, *parts[names:end]))
+    found = target(f"{prefix}:{'/'.join((*kind, name))}" + (f"@{unquote(rev)}" if at else ""))
+    return found, "/".join(parts[end:]) or None
+
+
 def same(one: Target, other: Target) -> bool:
     """The same revision of the same repo, however they are spelled."""
     return (one.repo, one.revision) == (other.repo, other.revision)

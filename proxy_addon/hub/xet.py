@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
+from .paths import unescaped
 from .resources import Kind, Reconstruction, Resource, Secret, Xorb
 
 NATIVE_ABOVE = 50_000_000_000  # bytes: newer clients refuse a larger file without Xet
@@ -21,16 +22,22 @@ _SPAN = re.compile(r"bytes=([0-9]{1,12})-([0-9]{1,12})\Z")
 
 
 def reconstruction(hub: str, parts: tuple[str, ...]) -> Resource:
-    """`/v2/reconstructions/{file}` and the older spellings; all else on the CAS is nobody's but the client's."""
-    *_, what, file = ("", "", *parts)
-    return Reconstruction(hub, file) if what.startswith("reconstruction") and _HEX64.match(file) else Secret(hub)
+    """`/v2/reconstructions/{file}` and the older spellings; all else on the CAS is nobody's but the client's, and of
+    unknown bytes unless it only tells where chunks are. What is asked of several files at once is a `blob`: no token
+    tells whose they are."""
+    *_, what, file = ("", "", *(unescaped(part) for part in parts))
+    if what.startswith("reconstruction") and _HEX64.match(file.lower()):
+        return Reconstruction(hub, file.lower())
+    if any(part.lower().startswith("reconstruction") for part in (what, file)):
+        return Secret(hub, Kind.BLOB)
+    return Secret(hub) if parts[1:2] == ("chunks",) else Secret(hub, Kind.XORB)
 
 
 def xorb(hub: str, parts: tuple[str, ...], query: str) -> Resource:
     """`/xorbs/{prefix}/{hash}`, signed for one range of bytes; a link signed for several is passed on."""
     spans = parse_qs(query).get("X-Xet-Signed-Range", [""])
     span = _SPAN.match(spans[0]) if len(spans) == 1 else None
-    if span is None or not _HEX64.match(parts[-1]) or int(span[2]) < int(span[1]):
+    if span is None or parts[:1] != ("xorbs",) or not _HEX64.match(parts[-1]) or int(span[2]) < int(span[1]):
         return Secret(hub, Kind.XORB)
     return Xorb(hub, parts[-1], int(span[1]), int(span[2]) + 1)
 

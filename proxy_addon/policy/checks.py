@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from .facts import GATES
 from .globs import Globs
@@ -36,7 +36,7 @@ def items(file: RuleFile) -> Iterator[tuple[str, Item]]:
 
 def end_of(day: date) -> float:
     """UNIX time at which the day has passed, in UTC."""
-    return (datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)).timestamp()
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() + 86400  # the last day of all has no next one
 
 
 def faults(file: RuleFile, lists: Mapping[str, Globs], barriers: Mapping[str, str], days: int, now: float) -> Found:
@@ -53,6 +53,8 @@ def faults(file: RuleFile, lists: Mapping[str, Globs], barriers: Mapping[str, st
         if isinstance(item, Approval | Exempt) and (match.on_unknown or (match.license and match.license.on_unknown)):
             yield f"{key}.match", "what is not known is never approved or excepted; leave `on_unknown` out"
         yield from _reason(f"{key}.reason", getattr(item, "reason", ""))
+        if _denies(item):
+            yield from _never_matches(key, item)
         if isinstance(item, Exempt):
             yield from _overrides(f"{key}.overrides", item, barriers)
             if end_of(item.expires) > now + (days + 1) * 86400:
@@ -110,12 +112,22 @@ def warnings(file: RuleFile, audit: bool, known: KnownLicence, now: float) -> Fo
                 yield key, f"{item.id}: public is the lowest class, so this has no effect; remove it"
             if item.class_ == "embargoed" and audit and item.mode is None:
                 yield key, f"{item.id}: `mode: audit` above lifts this embargo too; write mode: enforce here to keep it"
-        for where, why in _never(item.match):
-            yield f"{key}.match.{where}", f"{item.id} can never match: {why}"
+        if not _denies(item):
+            yield from _never_matches(key, item)
         ids = item.match.license.id if item.match.license else None
         for glob in ids.members if ids else ():
             if glob.literal and not known(glob.text):
                 yield f"{key}.match.license", f"licence {glob.text!r} is not in the table; see hubgate rules licences"
+
+
+def _denies(item: Item) -> bool:
+    """What it is written for would pass, if it did not work."""
+    return isinstance(item, Classification) or (isinstance(item, Rule) and item.effect != "allow")
+
+
+def _never_matches(key: str, item: Item) -> Found:
+    for where, why in _never(item.match):
+        yield f"{key}.match.{where}", f"{item.id} can never match: {why}"
 
 
 def _never(match: Match) -> Found:

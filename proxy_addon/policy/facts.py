@@ -56,6 +56,7 @@ GATES: Final[Mapping[str, Gate]] = {
     "template": Gate.CONTENT,  # safe | unsafe; None for what has no template
 }
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_WORDS: Final[Mapping[object, str]] = {None: "none", True: "yes", False: "no"}
 
 
 class LicenceLike(Protocol):
@@ -115,11 +116,15 @@ class Facts:
 
     def told(self, source: str, /, **values: object) -> Facts:
         """These and more. A licence that is not declared is UNKNOWN. Raises ValueError for a name that is no fact."""
-        if strange := values.keys() - GATES.keys():
-            raise ValueError(f"no such fact: {', '.join(sorted(strange))}")
+        return self.joined(values, dict.fromkeys(values, source))
+
+    def joined(self, values: Mapping[str, object], sources: Mapping[str, str]) -> Facts:
+        """These and more, each with a source of its own. Raises ValueError for a name that is no fact."""
+        if not values.keys() <= GATES.keys():
+            raise ValueError(f"no such fact: {', '.join(sorted(values.keys() - GATES.keys()))}")
         if "license" in values and not values["license"]:
-            values["license"] = UNKNOWN
-        return Facts({**self.values, **values}, {**self.sources, **dict.fromkeys(values, source)})
+            values = {**values, "license": UNKNOWN}
+        return Facts({**self.values, **values}, {**self.sources, **sources})
 
 
 def words(facts: Mapping[str, object], name: str) -> str:
@@ -132,7 +137,7 @@ def words(facts: Mapping[str, object], name: str) -> str:
         return ", ".join(_of_licence(each, attribute or "id") for each in value)
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
-    return "none" if value is None else str(value)
+    return _WORDS[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def _of_licence(licence: LicenceLike, attribute: str) -> str:

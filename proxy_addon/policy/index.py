@@ -1,18 +1,19 @@
 """Entries of a policy, found by the facts: of a thousand, the few that can speak about a request are looked at.
 
 An entry stands under one key, which is a necessary condition for it to match: a namespace, a user, the end of a path, a
-licence. Where the fact is not known all entries under that kind of key are candidates. What is known of a repo rules
-most of them out for all of its files, and that is remembered, under everything it went by. So a candidate that is
+licence. Where the fact is not known all entries under that kind of key are candidates. What is known of a repo settles
+most of them for all of its files, the client and the revision settle most of the rest, and either is remembered, under
+everything it went by; the few that the file or the clock has a say in are asked each time. So a candidate that is
 missing would be a fault here, one too many costs only time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
-from itertools import chain
-from typing import Any
+from itertools import chain, repeat
+from typing import Any, NamedTuple
 
 from .facts import UNKNOWN
 from .globs import Globs
@@ -50,21 +51,7 @@ class Entry:
     overrides: frozenset[str] = frozenset()
 
     def state(self, values: Mapping[str, object]) -> int:
-        outcome: int = State.YES
-        for fact, holds, unknown in self.tests:
-            value = values.get(fact, _ABSENT)
-            if value is _ABSENT:
-                outcome = PENDING
-                continue
-            said = UNKNOWN if value is UNKNOWN else holds(value)
-            if said is False:
-                return State.NO
-            if said is UNKNOWN:
-                if not unknown:
-                    return State.NO
-                if outcome == State.YES:
-                    outcome = unknown
-        return outcome
+        return _state(self.tests, values)
 
     def missing(self, values: Mapping[str, object]) -> Iterator[str]:
         return (test.fact for test in self.tests if test.fact not in values)
@@ -84,6 +71,25 @@ class Entry:
         return -longest, self.id
 
 
+def _state(tests: Iterable[Test], values: Mapping[str, object]) -> int:
+    outcome: int = State.YES
+    for fact, holds, unknown in tests:
+        value = values.get(fact, _ABSENT)
+        if value is _ABSENT:
+            outcome = PENDING
+            continue
+        said = UNKNOWN if value is UNKNOWN else holds(value)
+        if said is False:
+            return State.NO
+        if said is UNKNOWN:
+            if not unknown:
+                return State.NO
+            if outcome == State.YES:
+                outcome = unknown
+    return outcome
+
+
+type Heard = tuple[Entry, int]  # what matches, and its `State`
 type _Keys = Callable[[Match], Iterable[str | None] | None]
 type _Key = Callable[[Any], str | object | None]
 
@@ -130,7 +136,9 @@ _STEADY = (
     "author", "license_conflict",
 )  # fmt: skip
 _STEADY_TESTS = frozenset({*_STEADY, "namespace", "license"})
-_REMEMBERED = 2048  # repos
+#: What is the same for all files of a revision that one client gets; `revision_age` is too while it is no number.
+_OF_CLIENT = ("client", "user", "revision", "commit")
+ROOM = 2_000_000  # words of 8 bytes, about, that what is remembered takes
 
 
 class _Shelf:
@@ -156,30 +164,102 @@ class _Shelf:
         return self.all if key is _ABSENT else self._under.get(key, [])
 
 
-class Index:
-    """Those that depend on the file are looked up each time; for the rest, what can match in a repo is remembered."""
+type _Open = tuple[Entry, tuple[Test, ...]]  # what has something to say yet, and by what
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+
+class _Settled(NamedTuple):
+    """What is said as soon as some of the facts are known, and who will say it when the others are."""
+
+    matched: tuple[Heard, ...]
+    absent: frozenset[str]  # facts that entries wait for
+    open: tuple[_Open, ...]
+    further: dict[tuple[object, ...], _Settled]  # with more of the facts
+
+
+class Index:
+    """Those that depend on the file are looked up each time; for the rest, what they say of a repo is remembered."""
+
+    def __init__(self, entries: Iterable[Entry], room: int = ROOM) -> None:
         of_file, self._of_repo = [*map(_Shelf, _OF_FILE)], [*map(_Shelf, _OF_REPO)]
         self._rest = [e for e in entries if not any(shelf.takes(e) for shelf in (*of_file, *self._of_repo))]
         self._of_file = [shelf for shelf in of_file if shelf.all]
-        self._known: dict[tuple[object, ...], list[Entry]] = {}
+        self._known: dict[tuple[object, ...], _Settled] = {}
+        self._room = self._left = room
 
-    def candidates(self, values: Mapping[str, object]) -> Iterable[Entry]:
+    def __len__(self) -> int:
+        """Repos that are remembered, each in the states that it was seen in."""
+        return len(self._known)
+
+    def heard(self, values: Mapping[str, object], now: float) -> tuple[list[Heard], set[str]]:
+        """Those in force that match, as `State` says how; the facts that others wait for."""
+        settled = self._settled(values)
+        found, absent = _heard(settled.open, values, now)
+        for shelf in self._of_file:
+            if entries := shelf.at(values):
+                more, also = _heard([(entry, entry.tests) for entry in entries], values, now)
+                found += more
+                absent |= also
+        found += settled.matched
+        absent |= settled.absent
+        return found, absent
+
+    def _settled(self, values: Mapping[str, object]) -> _Settled:
         licences = values.get("license", _ABSENT)
         if isinstance(licences, tuple):
-            licences = tuple((type(each), each.id) for each in licences)
-        key = (licences, *(values.get(name, _ABSENT) for name in _STEADY))
-        found = self._known.get(key)
-        if found is None:
-            found = [e for e in chain(self._rest, *(shelf.at(values) for shelf in self._of_repo)) if _may(e, values)]
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[key] = found
-        return chain(found, *(shelf.at(values) for shelf in self._of_file)) if self._of_file else found
+            licences = tuple([(type(each), each.id) for each in licences])
+        key = (licences, *map(values.get, _STEADY, repeat(_ABSENT)))
+        in_repo = self._known.get(key)
+        if in_repo is None:
+            shelved = chain(self._rest, *(shelf.at(values) for shelf in self._of_repo))
+            in_repo = _settle(((entry, entry.tests) for entry in shelved), values, _STEADY_TESTS)
+            self._keep(self._known, key, in_repo)
+        if not in_repo.open:
+            return in_repo
+        aged = isinstance(age := values.get("revision_age", _ABSENT), int | float)
+        key = (None if aged else age, *map(values.get, _OF_CLIENT, repeat(_ABSENT)))
+        settled = in_repo.further.get(key)
+        if settled is None:
+            facts = frozenset({*_OF_CLIENT, *(() if aged else ("revision_age",))})
+            more = _settle(in_repo.open, values, facts)
+            settled = more._replace(matched=in_repo.matched + more.matched, absent=in_repo.absent | more.absent)
+            self._keep(in_repo.further, key, settled)
+        return settled
+
+    def _keep(self, known: dict[tuple[object, ...], _Settled], key: tuple[object, ...], settled: _Settled) -> None:
+        size = 100 + sum(len(value) for value in key if isinstance(value, tuple)) + 10 * len(settled.open)
+        if self._left < size:
+            self._known.clear()
+            self._left = self._room
+        self._left -= size
+        known[key] = settled
 
 
-def _may(entry: Entry, values: Mapping[str, object]) -> bool:
-    """Nothing about the repo rules it out."""
-    steady = tuple(test for test in entry.tests if test.fact in _STEADY_TESTS)
-    return replace(entry, tests=steady).state(values) != State.NO
+def _heard(open: Iterable[_Open], values: Mapping[str, object], now: float) -> tuple[list[Heard], set[str]]:
+    found: list[Heard] = []
+    absent: set[str] = set()
+    for entry, tests in open:
+        if (state := _state(tests, values)) and (entry.expires is None or now < entry.expires):
+            if state == PENDING:
+                absent.update(entry.missing(values))
+            else:
+                found.append((entry, state))
+    return found, absent
+
+
+def _settle(open: Iterable[_Open], values: Mapping[str, object], facts: frozenset[str]) -> _Settled:
+    """By these facts alone. What says yes by them is left with its other tests."""
+    matched: list[Heard] = []
+    absent: set[str] = set()
+    left: list[_Open] = []
+    for entry, tests in open:
+        state = _state([test for test in tests if test.fact in facts], values)
+        if not state:
+            continue
+        others = tuple([test for test in tests if test.fact not in facts])
+        if others or entry.expires is not None:
+            left.append((entry, others if state == State.YES else tests))
+        elif state == PENDING:
+            absent.update(entry.missing(values))
+        else:
+            matched.append((entry, state))
+    return _Settled(tuple(matched), frozenset(absent), tuple(left), {})

@@ -14,13 +14,15 @@ is heard and told of, and denies nothing. Pure: `now` is UNIX time.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 
 from .facts import GATES, UNKNOWN, Facts, Gate, words
-from .index import PENDING, Entry, Index, Tier
+from .index import ROOM, Entry, Heard, Index, Tier
 from .matching import State
 from .wording import Decision, Denial
 
@@ -86,6 +88,8 @@ class Need:
 _ALLOW = Allow()
 type Answer = Allow | Deny | Need
 type Standing = tuple[Tier, Entry]
+type _Grants = tuple[Set[str], Set[str]]  # the ids of those that hold; the facts that others wait for
+_NONE: _Grants = (frozenset(), frozenset())
 
 
 @dataclass(frozen=True)
@@ -114,12 +118,23 @@ class Policy:
         return Index(self.approvals)
 
     @cached_property
-    def _lifting(self) -> Mapping[str, list[Entry]]:
+    def _lifting(self) -> Mapping[str, Index]:
         found: dict[str, list[Entry]] = {}
         for each in self.exceptions:
             for id in each.overrides:
                 found.setdefault(id, []).append(each)
-        return found
+        return {id: Index(entries, ROOM // len(found)) for id, entries in found.items()}
+
+    @cached_property
+    def _ends(self) -> list[float]:
+        """When grants end."""
+        return sorted({each.expires for each in (*self.exceptions, *self.approvals) if each.expires is not None})
+
+    @cached_property
+    def _ages(self) -> list[float]:
+        """Of a revision, in seconds, at which some entry begins or ends to match."""
+        matches = (e.match for e in (*self.barriers, *self.allows, *self.exceptions, *self.approvals))
+        return sorted({match.revision_age.bound for match in matches if match is not None and match.revision_age})
 
     @property
     def size(self) -> int:
@@ -131,31 +146,38 @@ class Policy:
         """Nothing here could deny anything."""
         return not self.barriers and self.default is None
 
+    @property
+    def enforces(self) -> bool:
+        """Not all that could deny is in audit mode."""
+        return any(not entry.audit for entry in (*self.barriers, *filter(None, [self.default])))
+
     def ready(self) -> None:
         """Builds what the first decision would else have to wait for."""
-        _ = self._barriers, self._allows, self._approvals, self._lifting
+        _ = self._barriers, self._allows, self._approvals, self._lifting, self._ends, self._ages
+
+    def until(self, facts: Facts, now: float) -> float:
+        """The time before which these facts are judged as they are now, unless others come."""
+        next_end = bisect_right(self._ends, now)
+        until = self._ends[next_end] if next_end < len(self._ends) else math.inf
+        if isinstance(made := facts.values.get("revision_age"), int | float):
+            next_age = bisect_left(self._ages, now - made)  # of that very age a moment later may tell otherwise
+            if next_age < len(self._ages):
+                until = min(until, made + self._ages[next_age])
+        return until
 
     def judge(self, facts: Facts, now: float) -> Answer:
-        values = facts.values
-        if isinstance(made := values.get("revision_age"), int | float):
-            values = {**values, "revision_age": now - made}
-        fired: list[Standing] = []
-        waiting: list[Entry] = []
-        for entry in self._barriers.candidates(values):
-            if state := entry.state(values):
-                if state == PENDING:
-                    waiting.append(entry)
-                else:
-                    fired.append((Tier.APPROVAL if state == State.REVIEW else entry.tier, entry))
-        if not fired and not waiting and self.default is None:
+        values = aged(facts.values, now)
+        matched, waiting = self._barriers.heard(values, now)
+        if not matched and not waiting and self.default is None:
             return _ALLOW
+        fired = [(Tier.APPROVAL if state == State.REVIEW else entry.tier, entry) for entry, state in matched]
         return self._settled(values, now, fired, waiting)
 
-    def _settled(self, values: Mapping[str, object], now: float, fired: list[Standing], waiting: list[Entry]) -> Answer:
+    def _settled(self, values: Mapping[str, object], now: float, fired: list[Standing], waiting: set[str]) -> Answer:
         by: set[str] = set()
         need: set[str] = set()
         if self.default is not None:
-            allowed, open = _heard(self._allows.candidates(values), values, now)
+            allowed, open = _ids(self._allows.heard(values, now))
             by |= allowed
             if not allowed and open:
                 need |= open
@@ -170,21 +192,21 @@ class Policy:
             elif not lifted:
                 standing.append((tier, entry))
         enforced = [each for each in standing if not each[1].audit]
-        audit = tuple(sorted((_spoke(values, *each) for each in standing if each[1].audit), key=lambda s: s.rule))
+        audit = tuple(sorted((spoken(values, *each) for each in standing if each[1].audit), key=lambda s: s.rule))
         if enforced:
             return self._denied(values, enforced, audit)
-        need.update(*(entry.missing(values) for entry in waiting))
-        if need:
-            return Need(frozenset(need))
+        if need or waiting:
+            return Need(frozenset(need | waiting))
         return Allow(tuple(sorted(by)), audit)
 
-    def _lifted(self, tier: Tier, entry: Entry, values: Mapping[str, object], now: float) -> tuple[set[str], set[str]]:
+    def _lifted(self, tier: Tier, entry: Entry, values: Mapping[str, object], now: float) -> _Grants:
         """What lifts it; what would have to be known to tell."""
         if tier is Tier.EMBARGO:
-            return set(), set()
-        lifted, open = _heard(self._lifting.get(entry.id, ()), values, now)
+            return _NONE
+        exceptions = self._lifting.get(entry.id)
+        lifted, open = _NONE if exceptions is None else _ids(exceptions.heard(values, now))
         if not lifted and tier is Tier.APPROVAL:
-            more, also = _heard(self._approvals.candidates(values), values, now)
+            more, also = _ids(self._approvals.heard(values, now))
             lifted, open = lifted | more, open | also
         return lifted, open
 
@@ -192,27 +214,24 @@ class Policy:
         first = min(tier for tier, _ in standing)
         entry = min((e for tier, e in standing if tier == first), key=lambda e: e.specific(values))
         ids = tuple(sorted({each.id for _, each in standing}))
-        told = _spoke(values, first, entry)
+        told = spoken(values, first, entry)
         contact, url = self.contact, self.request_url
         return Deny(entry.id, entry.place, first, told.reason, entry.owner, contact, url, ids, audit)
 
 
-def _heard(grants: Iterable[Entry], values: Mapping[str, object], now: float) -> tuple[set[str], set[str]]:
-    """The ids of those in force that match; the facts that others wait for."""
-    found: set[str] = set()
-    open: set[str] = set()
-    for grant in grants:
-        if grant.expires is not None and now >= grant.expires:
-            continue
-        state = grant.state(values)
-        if state == PENDING:
-            open.update(grant.missing(values))
-        elif state:
-            found.add(grant.id)
-    return found, open
+def aged(values: Mapping[str, object], now: float) -> Mapping[str, object]:
+    """As matchers read them: the age of a revision in seconds, where the fact is the time at which it was made."""
+    made = values.get("revision_age")
+    return {**values, "revision_age": now - made} if isinstance(made, int | float) else values
 
 
-def _spoke(values: Mapping[str, object], tier: Tier, entry: Entry) -> Spoke:
+def _ids(heard: tuple[list[Heard], set[str]]) -> _Grants:
+    found, open = heard
+    return {entry.id for entry, _ in found}, open
+
+
+def spoken(values: Mapping[str, object], tier: Tier, entry: Entry) -> Spoke:
+    """What a barrier says to whom it stops."""
     unsure = entry.unsure(values)
     if unsure:
         names = " and ".join(fact.replace("_", " ") for fact in dict.fromkeys(unsure))
@@ -233,4 +252,6 @@ def fields(text: str) -> Iterable[str]:
     return _FIELD.findall(text)
 
 
-__all__ = ["DEFAULT", "UNKNOWN", "Allow", "Answer", "Deny", "Need", "Policy", "Spoke", "fields", "filled"]
+__all__ = [
+    "DEFAULT", "UNKNOWN", "Allow", "Answer", "Deny", "Need", "Policy", "Spoke", "aged", "fields", "filled", "spoken",
+]  # fmt: skip

@@ -7,8 +7,8 @@ would open what the other half closes. Warnings come along with the policy. Bloc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from .compiled import Source, audits, compiled, default_of
 from .globs import Globs, globs
 from .judge import Policy
 from .licences import canonical, family
+from .reading import Disk, Reader, Unreadable
 from .schema import Case, RuleFile
 
-ENDINGS = (".yaml", ".yml")
 _AT = re.compile(r"(.*?):(\d+): ", re.DOTALL)
 
 
@@ -43,22 +43,25 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
+    """`said` has for each file what it speaks of: ids, names of lists, settings."""
+
     policy: Policy
     warnings: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     cases: tuple[Written, ...] = ()
+    said: Mapping[Path, frozenset[str]] = field(default_factory=dict)
 
 
 type File = tuple[Path, RuleFile, Origin]
 
 
-def load(paths: Iterable[Path], *, now: float) -> Loaded:
+def load(paths: Iterable[Path], *, now: float, reader: Reader | None = None) -> Loaded:
     """`paths` are files, or directories whose own *.yaml and *.yml count. Raises RulesError with all faults."""
-    paths = tuple(paths)
+    paths, reader = tuple(paths), reader or Disk()
     faults: list[str] = []
-    names = list({path.resolve(): path for path in found(paths, faults)}.values())
-    files = [(path, *got) for path in names if (got := read(path, RuleFile, faults)) is not None]
-    lists = dict(_lists(files, faults))
+    names = list({reader.same(path): path for path in found(paths, faults, reader)}.values())
+    files = [(path, *got) for path in names if (got := read(path, RuleFile, faults, reader)) is not None]
+    lists = dict(_lists(files, faults, reader))
     faults += _together(files)
     sources = [Source(file, origin.place) for _, file, origin in files]
     if not faults:  # what one file says of another cannot be told while one of them is missing
@@ -71,7 +74,8 @@ def load(paths: Iterable[Path], *, now: float) -> Loaded:
     warnings = [*_warnings(files, audits(sources), _known, now)]
     if not names:
         warnings.append(f"{', '.join(map(str, paths))}: no rule file (*.yaml) is here, so everything is allowed")
-    return Loaded(policy, tuple(sorted(warnings, key=_by_place)), tuple(names), tuple(written))
+    said = {path: frozenset(_said(file)) for path, file, _ in files}
+    return Loaded(policy, tuple(sorted(warnings, key=_by_place)), tuple(names), tuple(written), said)
 
 
 def _id(text: str) -> str:
@@ -88,26 +92,23 @@ def _by_place(fault: str) -> tuple[str, int, str]:
     return (found[1], int(found[2]), fault) if found else (fault, 0, fault)
 
 
-def found(paths: Iterable[Path], faults: list[str]) -> Iterator[Path]:
+def found(paths: Iterable[Path], faults: list[str], reader: Reader | None = None) -> Iterator[Path]:
+    reader = reader or Disk()
     for path in paths:
         try:
-            if path.is_dir():
-                inside = (each for each in path.iterdir() if each.suffix in ENDINGS and each.name[0] != ".")
-                yield from sorted(each for each in inside if each.is_file())
-            else:
-                path.stat()
-                yield path
-        except OSError as error:
-            faults.append(f"{path}: cannot be read: {error.strerror}; name rule files or a directory of them")
+            yield from reader.files(path)
+        except Unreadable as error:
+            faults.append(f"{path}: {error}")
 
 
-def read[T: BaseModel](path: Path, model: type[T], faults: list[str]) -> tuple[T, Origin] | None:
+def read[T: BaseModel](
+    path: Path, model: type[T], faults: list[str], reader: Reader | None = None
+) -> tuple[T, Origin] | None:
     """None if it is not to be read as a `model`; then `faults` say why."""
     try:
-        with path.open("rb") as stream:
-            document = parse(stream.read(MAX_BYTES + 1))
-    except OSError as error:
-        faults.append(f"{path}: cannot be read: {error.strerror}; make it readable to this user")
+        document = parse((reader or Disk()).text(path))
+    except Unreadable as error:
+        faults.append(f"{path}: {error}")
         return None
     origin = Origin(str(path), {dotted(key): line for key, line in document.lines.items()})
     faults += [f"{path}:{line}: {what}" for line, what in document.faults]
@@ -130,7 +131,7 @@ def _written(key: str) -> str:
     return key.removesuffix("[0]") if key.endswith("[0]") and key.count("[") > 1 else key
 
 
-def _lists(files: Sequence[File], faults: list[str]) -> Iterator[tuple[str, Globs]]:
+def _lists(files: Sequence[File], faults: list[str], reader: Reader) -> Iterator[tuple[str, Globs]]:
     for path, file, origin in files:
         for name, members in file.lists.items():
             if (members.names is None) == (members.file is None):
@@ -139,22 +140,32 @@ def _lists(files: Sequence[File], faults: list[str]) -> Iterator[tuple[str, Glob
             elif members.names is not None:
                 yield name, members.names
             else:
-                yield name, _of_file(path.parent / str(members.file), origin, name, faults)
+                yield name, _of_file(path.parent / str(members.file), origin, name, faults, reader)
 
 
-def _of_file(path: Path, origin: Origin, name: str, faults: list[str]) -> Globs:
+def _of_file(path: Path, origin: Origin, name: str, faults: list[str], reader: Reader) -> Globs:
     """One glob to a line; `#` begins a comment."""
     try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+        data = reader.text(path)
         if len(data) > MAX_BYTES:
-            raise ValueError(f"has over {MAX_BYTES} bytes")
-        lines = (line.partition("#")[0].strip() for line in data.decode().splitlines())
-        return globs(filter(None, lines))
-    except (OSError, ValueError) as error:
-        what = error.strerror if isinstance(error, OSError) else error
-        faults.append(origin.fault(f"lists.{name}.file", f"{path} cannot be taken: {what}; correct it"))
-        return globs(["**"])
+            raise ValueError(f"it has over {MAX_BYTES} bytes; split it into two lists")
+        members = globs(filter(None, (line.partition("#")[0].strip() for line in data.decode().splitlines())))
+        if not members.members:
+            raise ValueError("nothing is in it; write one name to a line, or take the list out")
+        return members
+    except UnicodeDecodeError as error:
+        what = f"line {data.count(b'\n', 0, error.start) + 1} is not UTF-8; save the file as UTF-8"
+    except (Unreadable, ValueError) as error:
+        what = str(error)
+    faults.append(origin.fault(f"lists.{name}.file", f"{path}: {what}"))
+    return globs(["**"])
+
+
+def _said(file: RuleFile) -> Iterator[str]:
+    yield from (f"id {item.id}" for _, item in checks.items(file))
+    yield from (f"lists.{name}" for name in file.lists)
+    yield from (f"defaults.{name}" for name in file.defaults.model_fields_set)
+    yield from (name for name in ("mode", "scan") if getattr(file, name) is not None)
 
 
 def _together(files: Sequence[File]) -> Iterator[str]:

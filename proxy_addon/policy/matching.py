@@ -7,6 +7,7 @@ an allow rule that says so. Of several licences a barrier looks for any, a grant
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 
 from .facts import UNKNOWN, LicenceLike, Unknown, Unrecognised
 from .globs import Globs
-from .schema import License, Match
+from .schema import Compared, License, Match
 
 type Verdict = bool | Unknown
 type Holds = Callable[[Any], Verdict]
@@ -42,6 +43,9 @@ SECURITY = frozenset(
     {"license", "hub_scan", "revision_age", "pickle_imports", "template", "digest", "gated", "private", "commit"}
 )
 ATTRIBUTES = frozenset(License.model_fields) - {"id", "mirror", "accept_conditional", "on_unknown"}
+_SIGNS: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NOT_ABOUT_IT = {"path": False}  # what `_not_in` says when there is none; elsewhere nobody is not in any list
 
@@ -103,6 +107,11 @@ def _some(globs: Globs) -> Holds:
     return lambda values: any(globs.matches(value) for value in values or ())
 
 
+def _compared(wanted: Compared) -> Holds:
+    holds, bound = _SIGNS[wanted.sign], wanted.bound
+    return lambda value: value is not None and holds(value, bound)
+
+
 _MADE: Mapping[str, Callable[[Any], Holds]] = {
     "hub": lambda words: lambda value: value in words,
     "type": lambda words: lambda value: value in words,
@@ -110,8 +119,8 @@ _MADE: Mapping[str, Callable[[Any], Holds]] = {
     "gated": lambda states: lambda value: value in states or (True in states and value not in (False, None)),
     "private": lambda wanted: lambda value: value == wanted,
     "has_safetensors_twin": lambda wanted: lambda value: value == wanted,
-    "repo_size": lambda compared: lambda value: value is not None and compared.holds(value),
-    "revision_age": lambda compared: lambda value: value is not None and compared.holds(value),
+    "repo_size": _compared,
+    "revision_age": _compared,
     "tags": _some,
     "base_model": _some,
     "pickle_imports": _some,

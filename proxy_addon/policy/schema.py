@@ -33,10 +33,6 @@ class Compared(BaseModel):
     sign: str
     bound: float
 
-    def holds(self, value: float) -> bool:
-        sides = {"<": value < self.bound, "<=": value <= self.bound, ">": value > self.bound}
-        return sides.get(self.sign, value >= self.bound)
-
 
 def _listed(value: object) -> tuple[object, ...]:
     return tuple(value) if isinstance(value, list | tuple) else (value,)

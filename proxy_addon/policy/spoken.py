@@ -17,13 +17,18 @@ _CUT = "..."
 
 def line(text: str) -> str:
     """One line of Unicode; white space of any kind becomes single spaces."""
+    if text.isascii() and text.isprintable():  # as nearly all are
+        return " ".join(text.split())
     seen = (c for c in text if c.isspace() or unicodedata.category(c) not in _UNSEEN)
     return " ".join("".join(seen).split())
 
 
 def ascii_line(text: str) -> str:
     """One line of printable ASCII: accents go, what has no letter below is "?"."""
-    apart = unicodedata.normalize("NFKD", line(text))
+    text = line(text)
+    if text.isascii():
+        return text
+    apart = unicodedata.normalize("NFKD", text)
     bare = "".join(c for c in apart if not unicodedata.combining(c))
     return line(bare.encode("ascii", "replace").decode())
 

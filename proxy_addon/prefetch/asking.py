@@ -105,7 +105,9 @@ def _reason(reply: Reply) -> str:
         return f"it is now {targets.moved_to(location) or location}; name it so"
     told = _envelope(reply)
     code = code or _CODES.get(str(told.get("Code")), "")
-    text = text.removeprefix("hubgate: ") or str(told.get("Message") or "")[:200]
+    text = text.removeprefix("hubgate: ") or str(told.get("Message") or "")[:800]
+    if (rule := reply.headers.get("x-policy-rule")) is not None:
+        return text or f"policy rule {rule!r} denies it"  # not the hub's gate, whose code this borrows
     if not code and reply.status == 401:
         code = "RepoNotFound"
     if not code and not text and reply.status == 403:  # a HEAD says no more than that

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from proxy_addon.admin.page import Synced, index
+from proxy_addon.admin.page import Ruled, Synced, index
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,8 @@ def test_repos_in_sync_are_shown_with_their_lag():
     assert "<th>hf:a/b<td>1 day, 1:01:01<td>coming<" in page and "<th>ms:a/c<td>0:00:03<td>in step<" in page
     assert "<th>hf:a/&lt;d&gt;<td>0:00:05<td>&lt;gone&gt;<" in page
     assert "In sync" not in index((), {}, "AB:CD", datetime(2030, 1, 2, tzinfo=UTC))
+
+
+def test_the_rules_in_force_are_shown():
+    page = index((), {}, "AB:CD", datetime(2030, 1, 2, tzinfo=UTC), (), Ruled(1234, "ab<", 1893456000.0))
+    assert "Rules in force: 1,234, since 2030-01-01 00:00:00 UTC, digest <code>ab&lt;</code>" in page

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.hub import HubProcess
 
-from . import cold, first_byte, large, lookups, modelscope, prefetch, small, stalled, xet
+from . import cold, decisions, first_byte, large, lookups, modelscope, prefetch, small, stalled, xet
 from .figures import Row
 from .rig import FULL, QUICK, Rig
 from .table import as_json, machine, markdown, plain
@@ -27,6 +27,7 @@ GROUPS: dict[str, Callable[[Rig], Iterator[Row]]] = {
     "modelscope": modelscope.rows,
     "xet": xet.rows,
     "lookups": lookups.rows,
+    "decisions": decisions.rows,
 }
 
 

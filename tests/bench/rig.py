@@ -113,7 +113,9 @@ class Rig:
         site.mkdir(exist_ok=True)
         return site
 
-    def configuration(self, port: int, admin: int, cache: str, memory: str = "256MB", xet: str = "auto") -> Path:
+    def configuration(
+        self, port: int, admin: int, cache: str, memory: str = "256MB", xet: str = "auto", rules: Path | None = None
+    ) -> Path:
         config = self.folder / "hubgate.yaml"
         config.write_text(
             f"listen: 127.0.0.1:{port}\n"
@@ -123,6 +125,7 @@ class Rig:
             f"upstream: {{connect_to: {{'*:443': '127.0.0.1:{self.hub.port}'}}, ca_file: {self.hub.ca_pem}}}\n"
             f"access_log: {self.folder}/access.log\n"
             f"hubs: {{huggingface: {{xet: {xet}}}}}\n"
+            f"rules: [{rules or ''}]\n"
             "drain: 1s\n"
         )
         return config
@@ -140,10 +143,12 @@ class Rig:
         return id, [*texts, *(f"weights/{number:04}.bin" for number in range(large))], total
 
     @contextmanager
-    def proxy(self, *, cache: str = "cache", memory: str = "256MB", xet: str = "auto") -> Iterator[Side]:
+    def proxy(
+        self, *, cache: str = "cache", memory: str = "256MB", xet: str = "auto", rules: Path | None = None
+    ) -> Iterator[Side]:
         """`hubgate serve`, started anew, on the same cache directory as ever unless another is named."""
         port, admin = free_port(), free_port()
-        config = self.configuration(port, admin, cache, memory, xet)
+        config = self.configuration(port, admin, cache, memory, xet, rules)
         with (self.folder / "hubgate.err").open("ab") as err:
             process = subprocess.Popen(
                 [sys.executable, "-O", "-c", SERVE, "serve", "--config", str(config)],

@@ -92,11 +92,11 @@ def _row(what: str, ours: list[Load], peer: list[Load], least: int) -> Row:
         Figure(tuple(one.rate for one in peer), 0),
         "nginx",
         Goal(On.FIGURE, True, least),
-        f"{_more(ours)}; nginx {_more(peer)}",
+        f"{more(ours)}; nginx {more(peer)}",
     )
 
 
-def _more(loads: list[Load]) -> str:
+def more(loads: list[Load]) -> str:
     p50, p99 = median(one.p50 for one in loads), median(one.p99 for one in loads)
     cpu = median(one.cpu for one in loads)
     return f"p50 {p50:.2f} ms, p99 {p99:.2f} ms, {cpu:.3f} CPU-ms each = {1000 / cpu if cpu else 0:,.0f}/CPU-s"

@@ -51,7 +51,7 @@ def test_repos_are_listed_with_sizes(cache: Say, shared_hub: TestHub) -> None:
     lines = cache("ls").splitlines()
     assert lines[0].split() == ["repo", "revisions", "files", "size", "here", "pinned"]
     assert lines[1].split() == ["hf:acme/tiny", "2", "18", "4.5", "MB", "4.5", "MB"]
-    assert lines[2].endswith("yes   ") and lines[3].startswith("(listings, other hosts)")
+    assert lines[2].endswith(" yes") and lines[3].startswith("(listings, other hosts)")
 
 
 def test_a_repo_and_a_blob_are_shown(cache: Say, shared_hub: TestHub) -> None:

@@ -1,13 +1,19 @@
 import json
+import re
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from proxy_addon.cli.main import run
+from proxy_addon.policy import trial
+from proxy_addon.policy.load import load
 from proxy_addon.policy.schema import Match
 
 ROOT = Path(__file__).parent.parent.parent
+SETS = sorted((ROOT / "rules/sets").glob("*.yaml"))
 CASE = "tests:\n  - {name: a b, given: {repo: a/b}, expect: {decision: %s}}\n"
 
 
@@ -25,7 +31,7 @@ def write(tmp_path):
 @pytest.mark.parametrize(
     ("text", "strict", "code", "word"),
     [
-        ("rules: []", True, 0, "0 rules in 1 files, 0 warnings"),
+        ("rules: []", True, 0, "0 rules in 1 file, 0 warnings"),
         ("rules:\n  - {id: x, effect: deny, match: {license: my-own}}", False, 0, "warning: "),
         ("rules:\n  - {id: x, effect: deny, match: {license: my-own}}", True, 1, "warning: "),
         ("rules:\n  - {id: x, effect: deni, match: {license: my-own}}", False, 2, "rules.yaml:3: rules[0].effect"),
@@ -85,12 +91,36 @@ def test_faults_in_cases_are_faults(write, tmp_path, capsys):
 
 
 def test_the_shipped_rules_are_in_order(capsys):
-    for file in (ROOT / "rules", *sorted((ROOT / "rules/sets").iterdir())):
+    for file in (ROOT / "rules", *SETS):
         assert run(["rules", "lint", "--strict", str(file)]) == 0
     capsys.readouterr()
     assert run(["rules", "test", str(ROOT / "rules"), "--json"]) == 0
     told = {Path(case["place"].rpartition(":")[0]).stem for case in json.loads(capsys.readouterr().out)["cases"]}
-    assert told == {"default", *(file.stem for file in (ROOT / "rules/sets").iterdir())}
+    assert told == {"default", *(file.stem for file in SETS)}
+
+
+def test_what_is_commented_out_in_the_shipped_rules_is_right(tmp_path):
+    shipped = (ROOT / "rules/default.yaml").read_text()
+    head, _, rest = shipped.partition("version: 1\n# mode: audit")
+    file = tmp_path / "default.yaml"
+    file.write_text(f"{head}version: 1\n# mode: audit" + re.sub("^# ?", "", rest, flags=re.MULTILINE))
+    day = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+    loaded = load([file], now=day)
+    assert loaded.policy.size == 7 and loaded.warnings == ()
+    assert [each.differences for each in trial.run([file], now=day)] == [()]
+
+
+@pytest.mark.parametrize("sets", [*([file] for file in SETS), SETS], ids=lambda sets: "+".join(s.stem for s in sets))
+def test_a_set_is_in_order_where_it_is_copied_to(sets, tmp_path, capsys):
+    rules = tmp_path / "rules"
+    shutil.copytree(ROOT / "rules", rules)
+    for file in sets:
+        shutil.copy(file, rules)
+        named = (rules / file.name).read_text().splitlines()[0].partition("$schema=")[2]
+        assert (rules / named).is_file()
+    assert run(["rules", "lint", "--strict", str(rules)]) == 0
+    assert run(["rules", "test", str(rules)]) == 0
+    assert f" in {len(sets) + 1} files, 0 warnings" in capsys.readouterr().err
 
 
 def test_the_schema_that_editors_use_is_that_of_the_models(capsys):
@@ -98,6 +128,6 @@ def test_the_schema_that_editors_use_is_that_of_the_models(capsys):
     schema = json.loads(capsys.readouterr().out)
     assert schema == json.loads((ROOT / "rules/schema.json").read_text())
     assert schema["$defs"]["Match"]["properties"].keys() == Match.model_fields.keys()
-    for file in (ROOT / "rules/default.yaml", *(ROOT / "rules/sets").iterdir()):
+    for file in (ROOT / "rules/default.yaml", *SETS):
         named = file.read_text().splitlines()[0].partition("$schema=")[2]
         assert (file.parent / named).resolve() == ROOT / "rules/schema.json"

@@ -46,7 +46,7 @@ PULL = """
     form = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
     reply = asked("GET", f"https://{registry}/v2/{name}/manifests/{tag}", own | form, True)
     if reply.status_code != 200:
-        raise SystemExit(f"manifest: {reply.status_code}")
+        raise SystemExit(f"Error: pull model manifest: {reply.status_code}: {reply.text}")
     manifest = reply.json()
     found = {}
     for layer in (*manifest["layers"], manifest["config"]):

@@ -1,4 +1,5 @@
 import os
+import pickle
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def test_the_example_names_every_key():
             if hasattr(field.annotation, "model_fields"):
                 yield from (f"{name}.{below}" for below in keys(field.annotation))
 
-    assert set(keys(Settings)) <= {".".join(map(str, key)) for key in parse(Settings.example().encode()).lines}
+    text = Settings.example().replace("# rules:", "rules:")  # if it is named, there must be rules
+    assert set(keys(Settings)) <= {".".join(map(str, key)) for key in parse(text.encode()).lines}
 
 
 def test_units_reach_the_settings_as_plain_numbers(written):
@@ -138,8 +140,12 @@ def test_rules_lie_beside_the_file_also_when_it_does_not_name_them(written, tmp_
     assert load(written("tunnel: deny")).rules == (tmp_path / "rules",)
 
 
-def test_rules_that_nothing_would_enforce_are_refused(written):
-    assert "rules: policy rules are not enforced" in faults(written("rules: [policy/]"))[0]
+def test_only_rules_that_are_named_must_be_there(written, tmp_path):
+    settings = load(written("rules: [policy/]"))
+    assert settings.rules == (tmp_path / "policy",) and "rules" in settings.model_fields_set
+    unnamed = load(written("tunnel: deny"))
+    for each in (unnamed, pickle.loads(pickle.dumps(unnamed)), unnamed.model_copy(update={"access_log": None})):
+        assert "rules" not in each.model_fields_set
 
 
 def test_the_command_line_wins_and_is_named_in_faults(written):

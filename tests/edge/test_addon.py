@@ -243,3 +243,26 @@ async def test_a_stop_lets_open_streams_finish(engine: StandIn, confdir) -> None
     assert await idle.rest() == b""
     async with asyncio.timeout(10):
         await running
+
+
+async def test_what_was_collected_and_then_passed_is_over_when_it_is_over(engine: StandIn, confdir) -> None:
+    from proxy_addon.addon import Hubgate
+    from proxy_addon.master import Proxy
+    from tests.edge.conftest import Client
+
+    async def passes(request: Request) -> Pass:
+        await asyncio.sleep(0)
+        return Pass()
+
+    engine.slowly["/pass"] = passes
+    proxy = Proxy(Hubgate(engine), listen=[("127.0.0.1", 0)], confdir=confdir)
+    ((_, port),) = await proxy.bind()
+    running = asyncio.create_task(proxy.run(drain=60))
+    for _ in range(2):
+        client = await Client(port, confdir).open()
+        client.send("GET http://hub.example/pass HTTP/1.1\r\nHost: hub.example\r\n\r\n")
+        assert (await client.reply())[0] == 502
+    await engine.records(2)
+    proxy.stop()
+    async with asyncio.timeout(10):
+        await running

@@ -141,18 +141,48 @@ def test_a_range_of_a_xorb_is_what_its_link_is_signed_for() -> None:
     assert found == Xorb(HUB, HEX, 5, 10) and isinstance(found, Xorb) and found.key == f"xorb:{HEX}:5-10"
 
 
+OWNER = "c" * 24
 LINKS = [
-    (f"https://us.aws.cdn.hf.co/xet-bridge-us/{'c' * 24}/{HEX}?Expires=1&Signature=x", f"xet:{HEX}"),
-    (f"https://us.gcp.cdn.hf.co/xet-bridge-eu/{'c' * 24}/{HEX}", f"xet:{HEX}"),
-    (f"https://cas-bridge.xethub.hf.co/xet-bridge-us/{'c' * 24}/{HEX}?X-Amz-Signature=x", f"xet:{HEX}"),
-    (f"https://cdn-lfs-us-1.hf.co/repos/aa/bb/{'d' * 64}/{HEX}?Signature=x", f"sha256:{HEX}"),
-    (f"https://cdn-lfs.huggingface.co/org/name/{HEX}", f"sha256:{HEX}"),
+    (f"https://us.aws.cdn.hf.co/xet-bridge-us/{OWNER}/{HEX}?Expires=1&Signature=x", f"xet:{HEX}", OWNER),
+    (f"https://us.gcp.cdn.hf.co/xet-bridge-eu/{OWNER}/{HEX}", f"xet:{HEX}", OWNER),
+    (f"https://cas-bridge.xethub.hf.co/xet-bridge-us/{OWNER}/{HEX}?X-Amz-Signature=x", f"xet:{HEX}", OWNER),
+    (f"https://us.aws.cdn.hf.co/xet-bridge-us/{OWNER[1:]}/{HEX}", f"xet:{HEX}", ""),
+    (f"https://cdn-lfs-us-1.hf.co/repos/aa/bb/{'d' * 64}/{HEX}?Signature=x", f"sha256:{HEX}", ""),
+    (f"https://cdn-lfs.huggingface.co/org/name/{HEX}", f"sha256:{HEX}", ""),
 ]
 
 
-@pytest.mark.parametrize(("url", "digest"), LINKS)
-def test_links_are_known_by_their_digest(url: str, digest: str) -> None:
-    assert ask(url) == ask(url.partition("?")[0]) == Blob(HUB, digest)
+@pytest.mark.parametrize(("url", "digest", "owner"), LINKS)
+def test_links_are_known_by_their_digest(url: str, digest: str, owner: str) -> None:
+    found = ask(url)
+    assert found == ask(url.partition("?")[0]) == Blob(HUB, digest, owner)
+    assert isinstance(found, Blob) and found.key == f"link:{digest}", "whoever owns it"
+
+
+ODD_LINKS = [
+    f"https://cdn-lfs-us-1.hf.co/repos/aa/bb/{HEX}/{HEX.upper()}",
+    f"https://cdn-lfs-us-1.hf.co/repos/aa/bb/{HEX}/%62{HEX[1:]}",
+    f"https://us.aws.cdn.hf.co/%78et-bridge-us/{OWNER}/{HEX}",
+    f"https://aws.cdn.hf.co/xet-bridge-us/x/{OWNER}/{HEX}",
+    f"https://cas-bridge.xethub.hf.co/xet-bridge-us/{OWNER}/{HEX[1:]}",
+    "https://cdn-lfs.hf.co/",
+]
+
+
+@pytest.mark.parametrize("query", ["", "?Signature=x"])
+@pytest.mark.parametrize("url", ODD_LINKS)
+def test_what_a_host_of_files_gives_out_is_bytes_of_somebody(url: str, query: str) -> None:
+    assert ask(url + query) == Secret(HUB, Kind.BLOB)
+
+
+def test_a_xet_hash_may_be_spelled_in_other_ways() -> None:
+    for hash in (HEX.upper(), "%62" + HEX[1:]):
+        assert ask(f"https://cas-server.xethub.hf.co/v1/reconstructions/{hash}") == Reconstruction(HUB, HEX)
+        odd = f"https://transfer.xethub.hf.co/xorbs/default/{hash}?X-Xet-Signed-Range=bytes%3D0-1"
+        assert ask(odd) == Secret(HUB, Kind.XORB)
+    assert ask(f"https://transfer.xethub.hf.co/%78orbs/default/{HEX}") == Secret(HUB, Kind.XORB)
+    assert ask(f"https://cas-server.xethub.hf.co/reconstructions?file_id={HEX}") == Secret(HUB, Kind.BLOB)
+    assert ask("https://cas-server.xethub.hf.co/v1/chunks/default/x") == Secret(HUB)
 
 
 PASSED = [
@@ -170,7 +200,8 @@ PASSED = [
 
 @pytest.mark.parametrize(("method", "target", "kind", "writes"), PASSED)
 def test_what_the_edge_relays(method: str, target: str, kind: Kind, writes: Repo | None) -> None:
-    assert ask(H + target, method) == Passed(HUB, kind, writes)
+    found = ask(H + target, method)
+    assert isinstance(found, Passed) and (found.kind, found.repo) == (kind, writes)
 
 
 def test_what_git_lfs_asks_is_answered_here() -> None:

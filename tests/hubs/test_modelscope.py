@@ -24,6 +24,7 @@ from proxy_addon.hub.resources import (
     Repo,
     Resource,
     Secret,
+    Subject,
 )
 
 SHA, HEX = "a" * 40, "b" * 64
@@ -134,8 +135,8 @@ def test_what_is_personal(target: str, method: str) -> None:
 def test_links() -> None:
     assert ask(f"{CDN}?filename=x&auth_key=1-0-0-x") == Blob(ms.HUB, f"sha256:{HEX}")
     for other in (CDN[:-1], f"{CDN}0", CDN.replace("lfs-objects", "objects"), CDN.replace("/bb/bb/", "/bbb/b/")):
-        assert isinstance(ask(other), Plain)
-        assert ask(f"{other}?auth_key=1-0-0-x") == Secret(ms.HUB, Kind.PLAIN), "a signed URL is not kept, not as a key"
+        for query in ("", "?auth_key=1-0-0-x"):
+            assert ask(other + query) == Secret(ms.HUB, Kind.BLOB), "bytes of somebody, and not kept, not as a key"
     assert ask(CDN, "PUT") == Passed(ms.HUB, Kind.UPLOAD)
 
 
@@ -153,12 +154,14 @@ UPLOADS = [
 
 @pytest.mark.parametrize(("method", "target", "changed"), UPLOADS)
 def test_uploads_pass_and_say_what_they_change(method: str, target: str, changed: Repo | None) -> None:
-    assert ask(CN + target, method) == Passed(ms.HUB, Kind.UPLOAD, changed)
+    found = ask(CN + target, method)
+    assert isinstance(found, Passed) and (found.kind, found.repo) == (Kind.UPLOAD, changed)
 
 
 def test_git() -> None:
-    assert ask(f"{WWW}/o/n.git/info/refs?service=git-upload-pack") == Passed(ms.HUB, Kind.GIT)
-    assert ask(f"{WWW}/o/n.git/git-receive-pack", "POST") == Passed(ms.HUB, Kind.GIT, repo("o/n"))
+    about = Subject(repo("o/n"))
+    assert ask(f"{WWW}/o/n.git/info/refs?service=git-upload-pack") == Passed(ms.HUB, Kind.GIT, None, about)
+    assert ask(f"{WWW}/o/n.git/git-receive-pack", "POST") == Passed(ms.HUB, Kind.GIT, repo("o/n"), about)
     batch = ask(f"{WWW}/datasets/o/n.git/info/lfs/objects/batch", "POST")
     assert batch == Batch(repo("o/n", "datasets"))
 

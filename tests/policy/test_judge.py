@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy_addon.policy.facts import Facts, Gate
-from proxy_addon.policy.index import Index, Tier
-from proxy_addon.policy.judge import Allow, Deny, Need, filled
+from proxy_addon.policy.index import PENDING, Index, Tier
+from proxy_addon.policy.judge import Allow, Deny, Need, aged, filled
 from tests.policy.drawn import NOW, bare, documents, facts, given_facts, known, policy
 
 EMBARGO = {"classifications": [{"id": "emb", "class": "embargoed", "match": {"repo": "a/*"}}]}
@@ -215,6 +215,48 @@ def test_ages_are_counted_from_now():
     assert isinstance(made.judge(fresh, NOW), Deny) and made.judge(fresh, NOW + 86400) == Allow()
 
 
+DAY = 86400.0
+NEW_YEAR = 1_798_761_600.0
+TWO_AGES = [rule(revision_age="<24h"), rule("s", revision_age=">48h")]
+
+
+@pytest.mark.parametrize(
+    ("document", "given", "until"),
+    [
+        ({"rules": [rule(repo="a/b")]}, {"revision_age": "1h"}, float("inf")),
+        ({"exceptions": [exempt("r", expires="2026-12-31")]}, {}, NEW_YEAR),
+        ({"approvals": [approval(expires="2026-12-31"), {**approval(expires="2027-12-31"), "id": "x"}]}, {}, NEW_YEAR),
+        ({"approvals": [approval(expires="2026-01-01")]}, {}, float("inf")),
+        ({"rules": [rule(revision_age="<24h")]}, {"revision_age": "1h"}, NOW + DAY - 3600),
+        ({"rules": TWO_AGES}, {"revision_age": "1d"}, NOW),
+        ({"rules": TWO_AGES}, {"revision_age": "30h"}, NOW + 0.75 * DAY),
+        ({"rules": [rule(revision_age="<24h")]}, {"revision_age": "9d"}, float("inf")),
+        ({"rules": [rule(revision_age="<24h")]}, {"revision_age": "unknown"}, float("inf")),
+    ],
+)  # fmt: skip
+def test_until_when_time_alone_changes_nothing(document, given, until):
+    assert policy({"rules": [rule()], **document}).until(facts(**given), NOW) == until
+
+
+@given(documents(), given_facts, known, st.floats(0, 1, exclude_max=True), st.integers(-40, 40))
+@settings(max_examples=150, deadline=None)
+def test_before_its_end_an_answer_is_the_same(document, whole, keep, part, days):
+    made, some, now = policy(document), bare(whole, keep), NOW + days * DAY
+    until = min(made.until(some, now), now + 1000 * DAY)
+    later = now + part * (until - now)
+    assert made.judge(some, later) == made.judge(some, now)
+
+
+def test_what_is_remembered_of_repos_has_a_bound():
+    entries = policy({"rules": [rule(f"r{n}", repo="a/*", path=f"x{n}/**") for n in range(10)]}).barriers
+    index = Index(entries, room=10_000)
+    for n in range(1000):
+        index.heard(facts(repo=f"a/{n}", client="10.0.0.1").values, NOW)
+        for client in range(30 * (n == 999)):
+            index.heard(facts(repo=f"a/{n}", client=f"10.0.0.{client}").values, NOW)
+    assert 0 < len(index) <= 50
+
+
 def test_what_is_put_into_a_reason_is_not_read_again():
     assert filled("{repo} {path} {rule} {x}", {"repo": "{path}", "path": None}, "id") == "{path} none id unknown"
 
@@ -275,10 +317,17 @@ def test_with_fewer_facts_the_answer_is_need_or_the_same(document, whole, keep, 
 @given(documents(), given_facts, known)
 @settings(max_examples=150, deadline=None)
 def test_the_index_leaves_out_only_what_would_say_no(document, whole, keep):
-    made, some = policy(document), bare(whole, keep).values
+    made, some = policy(document), aged(bare(whole, keep).values, NOW)
     for entries in (made.barriers, made.allows, made.approvals):
-        looked_at = {entry.id for entry in Index(entries).candidates(some)}
-        assert {entry.id for entry in entries if entry.state(some)} <= looked_at
+        in_force = [entry for entry in entries if entry.expires is None or entry.expires > NOW]
+        states = {entry.id: entry.state(some) for entry in in_force}
+        waiting = {fact for entry in in_force if states[entry.id] == PENDING for fact in entry.missing(some)}
+        index = Index(entries)
+        for _ in range(2):  # found out, then remembered
+            matched, absent = index.heard(some, NOW)
+            heard = {entry.id: state for entry, state in matched}
+            assert heard == {id: state for id, state in states.items() if state and state != PENDING}
+            assert (len(heard), absent) == (len(matched), waiting)
 
 
 def test_a_policy_is_never_changed():
@@ -306,6 +355,7 @@ def test_what_is_remembered_of_one_repo_is_not_taken_for_another(document, sever
         ({"revision": "v1"}, {"revision": "main"}, {"revision": "v1"}),
         ({"revision": "0" * 40}, {"revision": "1" * 40}, {"revision": "0" * 40}),
         ({"revision_age": "<24h"}, {"revision_age": "9d"}, {"revision_age": "1h"}),
+        ({"revision_age": "<24h", "on_unknown": "skip"}, {"revision_age": "unknown"}, {"revision_age": "1h"}),
         ({"digest": "sha256:1"}, {"digest": "sha256:2"}, {"digest": "sha256:1"}),
         ({"pickle_imports": "os.*"}, {"pickle_imports": ["torch"]}, {"pickle_imports": ["os.system"]}),
         ({"template": "unsafe"}, {"template": "safe"}, {"template": "unsafe"}),

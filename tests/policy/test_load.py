@@ -131,13 +131,6 @@ def test_what_holds_for_all_files_is_said_once_or_alike(write):
     ("text", "line", "word"),
     [
         ("approvals:\n  - {id: x, match: {repo: a/b}, approved_by: y, expires: 2020-01-01}", 3, "expired"),
-        ("rules:\n" + DENY % ("x", "a/b c"), 3, "never match"),
-        ("rules:\n" + DENY % ("x", "https://huggingface.co/a/b"), 3, "never match"),
-        ("rules:\n  - {id: x, effect: deny, match: {path: /a}}", 3, "never match"),
-        ("rules:\n  - {id: x, effect: deny, match: {repo_size: <0}}", 3, "never match"),
-        ("rules:\n  - {id: x, effect: deny, match: {namespace: a, repo: b/c}}", 3, "never match"),
-        ("rules:\n  - {id: x, effect: deny, match: {namespace: a, namespace_not_in: [a]}}", 3, "never match"),
-        ("rules:\n  - {id: x, effect: deny, match: {hub: huggingface, type: studio}}", 3, "never match"),
         ("rules:\n  - {id: x, effect: deny, match: {license: [mit, my-own]}}", 3, "'my-own' is not in the table"),
         ("classifications:\n  - {id: x, class: public, match: {repo: a/b}}", 3, "no effect"),
         ("mode: audit\nclassifications:\n  - {id: x, class: embargoed, match: {repo: a/b}}", 4, "embargo"),
@@ -147,6 +140,33 @@ def test_what_has_no_effect_is_a_warning(write, text, line, word):
     file = write(f"version: 1\n{text}\n")
     (told,) = load([file], now=NOW).warnings
     assert told.startswith(f"{file}:{line}: ") and word in told
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        'repo: "a/b c"',
+        'repo: "https://huggingface.co/a/b"',
+        "path: /a",
+        'repo_size: "<0"',
+        "namespace: a, repo: b/c",
+        "namespace: a, namespace_not_in: [a]",
+        "hub: huggingface, type: studio",
+    ],
+)
+def test_what_can_never_match_is_a_fault_where_it_would_deny(write, match):
+    rule = f"version: 1\nrules:\n  - {{id: x, effect: %s, match: {{{match}}}}}\n"
+    file = write(rule % "deny")
+    (told,) = faults(file)
+    assert told.startswith(f"{file}:3: ") and "x can never match" in told
+    (told,) = load([write(rule % "allow")], now=NOW).warnings
+    assert "x can never match" in told
+
+
+def test_what_is_to_hold_for_ever_holds_to_the_last_day(write):
+    text = "approvals:\n  - {id: x, match: {repo: a/b}, approved_by: y, expires: 9999-12-31}"
+    loaded = load([write(f"version: 1\n{text}\n")], now=NOW)
+    assert loaded.warnings == () and [each.expires for each in loaded.policy.approvals] == [253402300800.0]
 
 
 def test_no_warning_for_what_is_as_it_should_be(write):
@@ -171,6 +191,8 @@ def test_what_is_not_there_or_cannot_be_read(tmp_path, write):
     assert "cannot be read" in faults(tmp_path / "loop.yaml")[0]
     os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "loop.yaml").unlink()
+    assert faults(tmp_path) == (f"{tmp_path}/pipe.yaml: is no plain file; put one in its place, or remove it",)
+    (tmp_path / "pipe.yaml").unlink()
     (told,) = load([tmp_path], now=NOW).warnings
     assert "no rule file" in told
 

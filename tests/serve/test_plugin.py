@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -49,3 +50,31 @@ def test_a_wrong_configuration_ends_it(tmp_path: Path) -> None:
     with plugin(config, tmp_path / "mitm") as mitmdump:
         mitmdump.wait()
         assert f"{config}:1: lisen" in mitmdump.told and "Traceback" not in mitmdump.told
+
+
+def test_it_has_rules_and_reads_them_again_when_told(hub: TestHub, tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    own = rules / "own.yaml"
+    (rules / "none.yaml").write_text("version: 1\n")
+    own.write_text('version: 1\nrules: [{id: no-acme, effect: deny, match: {repo: "acme/*"}}]\n')
+    with plugin(configuration(tmp_path, hub), tmp_path / "mitm") as mitmdump:
+        port = int(mitmdump.wait_for("listening at").rpartition(":")[2].strip(" .\n"))
+
+        def status() -> int:
+            try:
+                return ask(port, tmp_path / "mitm/mitmproxy-ca-cert.pem", URL + "config.json").status
+            except OSError as error:
+                assert "hubgate is starting" in str(error)
+                return 0
+
+        while not (first := status()):
+            pass
+        assert first == 403
+        own.unlink()
+        mitmdump.wait_for("is gone; its rules stay in force")
+        assert status() == 403
+        mitmdump.signal(signal.SIGHUP)
+        mitmdump.wait_for("all is in order again")
+        assert status() == 200
+        assert mitmdump.stop() == 0, mitmdump.told

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.hub import TestHub
-from tests.processes import ROOT, Hubgate, configuration, free_port, hubgate
+from tests.processes import Hubgate, configuration, free_port, hubgate
 
 
 def test_the_port_is_taken_by_another_hubgate(start: Callable[..., Hubgate], hub: TestHub, tmp_path: Path) -> None:
@@ -100,17 +99,3 @@ def test_roots_for_upstream_that_are_none(hub: TestHub, tmp_path: Path) -> None:
     done = hubgate("serve", "--config", str(configuration(tmp_path, None, upstream={"ca_file": str(empty)})))
     assert done.returncode == 2
     assert "upstream.ca_file" in done.stderr and "Traceback" not in done.stderr
-
-
-def test_rules_that_nothing_enforces_are_no_false_comfort(hub: TestHub, tmp_path: Path) -> None:
-    config = configuration(tmp_path, hub)
-    rules = config.parent / "rules"
-    rules.mkdir()
-    shutil.copy(ROOT / "rules/default.yaml", rules)
-    (rules / "own.yaml").write_text("version: 1\nrules: [{id: a, effect: deny, match: {repo: acme/*}, reason: no}]\n")
-    done = hubgate("serve", "--config", str(config))
-    assert done.returncode == 2 and "rules" in done.stderr and "enforces none" in done.stderr
-    (rules / "own.yaml").unlink()
-    proxy = Hubgate(config)
-    assert proxy.ask("https://huggingface.co/acme/tiny/resolve/main/config.json").status == 200
-    assert proxy.stop() == 0

@@ -1,0 +1,179 @@
+"""What is decided about one subject of a request, and by which facts. Pure.
+
+Facts come in three steps: from the request, from the hub, from the answer. A file that is known by its digest alone has
+no path until the repo's listing was asked; with several paths it is judged by each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from ipaddress import ip_address
+
+from ..core.messages import Reply
+from ..hub.resources import COMMIT, SHA256, Layer, Reconstruction, Resource, Subject
+from ..policy.facts import GATES, UNKNOWN, Facts, Gate
+from ..policy.index import Tier
+from ..policy.judge import Allow, Deny, Need, Policy, Spoke
+from .facts import Learned
+
+NOWHERE = "unknown-origin"  # the rule that denies what nobody can place
+_STRAY = "What the rules ask of the repo that this is from is not known here. Ask for the file by its own URL again."
+
+FROM_HUB = frozenset({*(name for name, gate in GATES.items() if gate is Gate.REPO), "path"})
+CONTENT = frozenset(name for name, gate in GATES.items() if gate is Gate.CONTENT)
+_TYPES = {"models": "model", "datasets": "dataset", "spaces": "space", "studios": "studio"}
+_PICKLES = frozenset(
+    {"bin", "pt", "pth", "pkl", "pickle", "ckpt", "joblib", "npy", "npz", "dat", "data", "model", "mar"}
+)
+_TEMPLATED = ("template", "tokenizer_config")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """`Need`: of content, which the answer may tell."""
+
+    subject: Subject | None
+    answer: Allow | Deny | Need
+    facts: Facts
+
+    @property
+    def commit(self) -> object:
+        """Of which these facts are; None if none was asked for."""
+        return self.facts.values.get("commit")
+
+
+type Verdict = tuple[Judged, ...]
+
+
+@lru_cache(4096)
+def address(client: str) -> object:
+    try:
+        found = ip_address(client.partition("%")[0])
+        return getattr(found, "ipv4_mapped", None) or found  # as a socket for both has it
+    except ValueError:
+        return UNKNOWN
+
+
+def asked(subject: Subject, client: str) -> Facts:
+    """What the request itself says."""
+    repo = subject.repo
+    facts = Facts.of_request(
+        hub=repo.hub,
+        type=_TYPES.get(repo.type, repo.type.removesuffix("s")),
+        repo=repo.id,
+        revision=subject.rev,
+        path=subject.path,
+        client=address(client),
+    )
+    if subject.digest:
+        values = {name: value for name, value in facts.values.items() if name != "path"}
+        known = {"digest": subject.digest} if subject.digest.startswith("sha256:") else {}
+        return Facts(values, facts.sources).told("link", **known)
+    return facts.told("request", **dict.fromkeys(CONTENT)) if subject.path is None else facts
+
+
+def wanted(need: Need, facts: Facts) -> frozenset[str]:
+    """What the hub is to be asked for. By its path is told what a file can contain; facts are those of a commit."""
+    found = need.facts & FROM_HUB
+    if need.facts & CONTENT and "path" not in facts.values:
+        found |= {"path"}
+    return found | {"commit"} if found and "commit" not in facts.values else found
+
+
+def lacking(resource: Resource, answer: Allow | Deny | Need, subject: Subject, facts: Facts) -> frozenset[str]:
+    """What the hub is to be asked for before the answer holds. By a Xet hash bytes are some repo's only if they have a
+    path there: whose token it comes with is the asker's choice."""
+    if isinstance(answer, Deny):
+        return frozenset()
+    found = wanted(answer, facts) if isinstance(answer, Need) else frozenset[str]()
+    chosen = isinstance(resource, Reconstruction) and subject.digest and "path" not in facts.values
+    return found | {"path"} if chosen else found
+
+
+def astray(resource: Resource, subject: Subject, facts: Facts) -> bool:
+    """The repo's listing has no such bytes: they are another's, or of a revision that nobody has named. A registry
+    gives out some that its hub has made up, and says of which repo they are."""
+    return bool(subject.digest) and not isinstance(resource, Layer) and facts.values.get("path") is UNKNOWN
+
+
+def joined(facts: Facts, learned: Learned, need: frozenset[str]) -> Iterator[Facts]:
+    """With what was learned; once for each path that the bytes have in their repo."""
+    values = {**dict.fromkeys(need, UNKNOWN), **learned.values}
+    paths = values.get("path")
+    if not isinstance(paths, tuple):
+        yield facts.joined(values, learned.sources)
+        return
+    for path in paths:
+        yield facts.joined({**values, "path": path}, learned.sources)
+
+
+def renamed(policy: Policy, judged: Iterable[Judged], name: str, now: float) -> Iterator[Judged]:
+    """By the name that the hub has for the repo, where it was asked for by another."""
+    namespace, slash, _ = name.partition("/")
+    for each in tuple(judged):
+        facts = each.facts.told("the hub's own name", repo=name, namespace=namespace if slash else None)
+        yield Judged(each.subject, policy.judge(facts, now), facts)
+
+
+def served(subject: Subject, reply: Reply) -> Subject:
+    """At the commit that the reply is of."""
+    commit = reply.headers.get("x-repo-commit") or ""
+    if subject.rev is None or subject.rev == commit or not COMMIT.match(commit):
+        return subject
+    return replace(subject, rev=commit)
+
+
+def told_by(reply: Reply) -> object:
+    """All of a reply that `with_content` goes by."""
+    return reply.status >= 400, _digest(reply)
+
+
+def with_content(facts: Facts, reply: Reply) -> Facts:
+    """And what the reply tells of the bytes. Nothing is scanned: what would have to be counts as not known."""
+    told = {name: value for name, value in _of(facts, reply).items() if name not in facts.values}
+    return facts.told("reply", **told)
+
+
+def _of(facts: Facts, reply: Reply) -> dict[str, object]:
+    if reply.status >= 400:
+        return dict.fromkeys(CONTENT)
+    path = facts.values.get("path", UNKNOWN)
+    if not isinstance(path, str):
+        return {"digest": _digest(reply), "pickle_imports": UNKNOWN, "template": UNKNOWN}
+    name = path.casefold().rpartition("/")[2]
+    ending = name.rpartition(".")[2]
+    pickled = ending in _PICKLES or "." not in name
+    templated = ending == "gguf" or any(part in name for part in _TEMPLATED)
+    return {
+        "digest": _digest(reply),
+        "pickle_imports": UNKNOWN if pickled else None,
+        "template": UNKNOWN if templated else None,
+    }
+
+
+def _digest(reply: Reply) -> object:
+    tag = reply.headers.get("x-linked-etag") or reply.headers.get("etag") or ""
+    bare = tag.removeprefix("W/").strip('"')
+    return f"sha256:{bare}" if SHA256.match(bare) else f"git:{bare}" if COMMIT.match(bare) else UNKNOWN
+
+
+def elsewhere(judged: Judged, reply: Reply) -> bool:
+    """The reply is of another commit than the facts are."""
+    commit = reply.headers.get("x-repo-commit")
+    return commit is not None and judged.commit is not None and commit != judged.commit and judged.subject is not None
+
+
+def stray(policy: Policy, hub: str, client: str, user: str | None, now: float) -> Judged:
+    """Of what belongs to no repo that is known: it passes if no rule could deny it, whatever it is."""
+    facts = Facts().told("request", hub=hub, client=address(client), user=user)
+    answer = policy.judge(facts, now)
+    return Judged(None, unplaced(policy) if isinstance(answer, Need) else answer, facts)
+
+
+def unplaced(policy: Policy) -> Deny | Allow:
+    """The same for what was never known and for what no longer is: who guesses links learns nothing by them."""
+    if not policy.enforces:
+        return Allow(audit=(Spoke(NOWHERE, "", _STRAY),))
+    return Deny(NOWHERE, "", Tier.DENY, _STRAY, "", policy.contact, policy.request_url, (NOWHERE,))
