@@ -68,7 +68,7 @@ def asked(subject: Subject, client: str) -> Facts:
         client=address(client),
     )
     if subject.digest:
-        values = {name: value for name, value in facts.values.items() if name != "path"}
+        values = {name: value for name, value in facts.values.items() if name != "path" or value is not None}
         known = {"digest": subject.digest} if subject.digest.startswith("sha256:") else {}
         return Facts(values, facts.sources).told("link", **known)
     return facts.told("request", **dict.fromkeys(CONTENT)) if subject.path is None else facts

@@ -144,7 +144,8 @@ class Origins:
         token = self._token(request)
         if token is None:
             return found or await self._stored(names[-1])
-        own = tuple(each for each in found if same_repo(each.repo, token.repo))
+        known = names[-1] if names[-1].startswith(_SHA256) else ""
+        own = tuple(replace(each, digest=each.digest or known) for each in found if same_repo(each.repo, token.repo))
         return own or (replace(token, path=None, digest=names[-1]),)
 
     async def _names(self, digest: str) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ class Subject:
     repo: Repo
     rev: str | None = None  # None: the repo as a whole
     path: str | None = None  # None: no single file
-    digest: str = ""  # "sha256:<64 hex>": a single file that is known by its digest only
+    digest: str = ""  # "sha256:<64 hex>" or "xet:<64 hex>" of a single file, which may be known by that alone
     certain: bool = True  # False: the path of a page, which only looks like a repo's
 
 

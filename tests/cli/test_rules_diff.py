@@ -149,7 +149,7 @@ def test_what_the_log_does_not_name_is_counted_apart(diff: Diff, log: Callable[.
     assert "2 about nobody knows which repo" in text and "1 lines that are none of an access log" in text
 
 
-def test_what_cannot_be_judged_is_neither_a_difference_nor_none(diff: Diff, log: Callable[..., str], hub: TestHub) -> None:
+def test_who_cannot_judge_says_neither_yes_nor_no(diff: Diff, log: Callable[..., str], hub: TestHub) -> None:
     asked = log({"url": f"{HF}/acme/nc/resolve/main/config.json"}, {"url": f"{HF}/acme/gone/resolve/main/x"})
     text = diff("none", "nc", asked, code=3)
     assert "2 not judged: not stored (--ask asks the hubs)" in text and hub.requests() == []

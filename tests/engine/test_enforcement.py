@@ -353,6 +353,22 @@ async def test_a_digest_is_denied_wherever_it_is(hub: TestHub, ruled: Ruled) -> 
         assert isinstance(absent, Got) and absent.status == 404
 
 
+async def test_a_digest_is_denied_by_native_xet_too_and_only_that(hub: TestHub, ruled: Ruled) -> None:
+    files = {"README.md": "---\nlicense: mit\n---\n", "a.bin": Synthetic(70000, 31), "b.bin": Synthetic(70000, 32)}
+    repo = hub.add(Repo("acme/pair", files=files, storage={"a.bin": "xet", "b.bin": "xet"}))
+    bad = repo.file("a.bin").sha256
+    rule = f'version: 1\nrules:\n  - {{id: bad, effect: deny, match: {{digest: "sha256:{bad}"}}}}\n'
+    r = await ruled(rule, hubs__huggingface={"xet": "native"})
+    told = json.loads((await r.get(f"{H}/api/models/acme/pair/xet-read-token/main")).body)
+    assert (await r.get(f"{H}/api/models/acme/pair/tree/main?recursive=true")).status == 200
+    for name, denied in (("a.bin", True), ("b.bin", False)):
+        await answered(r, "HEAD", f"{H}/acme/pair/resolve/main/{name}")
+        url = f"{told['casUrl']}/v1/reconstructions/{repo.file(name).xet}"
+        got = await answered(r, "GET", url, {"Authorization": f"Bearer {told['accessToken']}"})
+        assert isinstance(got, Got) and is_denied(got, "bad") is denied, name
+        assert denied or got.status == 200
+
+
 async def test_what_would_have_to_be_scanned_is_not_let_pass(hub: TestHub, ruled: Ruled) -> None:
     r = await ruled("version: 1\nscan:\n  pickle: {action: deny}\n")
     denied = await answered(r, "GET", f"{H}/acme/tiny/resolve/main/old.bin")

@@ -120,8 +120,9 @@ async def test_the_links_of_a_reconstruction_are_of_its_file(hub: TestHub, start
     client, file = XetClient(r, version=version), hub.repo("acme/tiny").file("model.safetensors")
     await learned(r, await client.head("model.safetensors"))
     told = await client.told(file.xet or "")
+    of_file = Subject(TINY, hub.repo("acme/tiny").head, "model.safetensors", f"sha256:{file.sha256}")
     for asked in links(told):
-        assert await whose(r, asked.url) == (Subject(TINY, hub.repo("acme/tiny").head, "model.safetensors"),)
+        assert await whose(r, asked.url) == (of_file,)
         assert await whose(r, asked.url.replace("FAKE", "FAKF")) == ()
 
 
