@@ -102,8 +102,10 @@ class Engine:
             if isinstance(verdict, Reply):
                 return _signed(verdict, resource)
             reply = await self._answered(request, resource)
-            if isinstance(reply, Pass):
+            if isinstance(reply, Pass) and policy is self._enforcement.policy:
                 return self._enforcement.passed(resource, verdict, reply)
+            if isinstance(reply, Pass):  # other rules have come meanwhile
+                return await self.handle(request)
             reply = await self._enforcement.after(request, resource, verdict, reply, policy)
         except UpstreamFailed as fault:
             reply = failure(request, fault, hub=resource.hub, kind=resource.kind)

@@ -50,4 +50,4 @@ class IssuedLinks:
 
 def mark(url: str) -> bytes:
     """Clients write a URL as they please, with more or fewer escapes than the hub did."""
-    return hmac.digest(_KEY, unquote(url).encode("utf-8", "surrogateescape"), hashlib.sha256)
+    return hmac.digest(_KEY, unquote(url).encode("utf-8", "surrogatepass"), hashlib.sha256)

@@ -214,4 +214,4 @@ def _row(name: str) -> str:
 
 
 def _sealed(token: str) -> bytes:
-    return hmac.digest(_KEY, token.encode("utf-8", "surrogateescape"), hashlib.sha256)
+    return hmac.digest(_KEY, token.encode("utf-8", "surrogatepass"), hashlib.sha256)

@@ -18,6 +18,7 @@ from ..core.errors import UpstreamFailed
 from ..core.messages import Reply, Request, Ruling
 from ..core.status import Detail, Fwd, Outcome
 from ..fetch.upstream import Answer
+from ..hub.paths import Ambiguous, sound
 from ..hub.resources import SHA256, Batch, Subject
 from ..hub.signed import Handed, Link, downloads, handed
 from .issuing import notice
@@ -57,7 +58,10 @@ def revision(request: Request) -> str | None:
     except (ValueError, RecursionError, KeyError, TypeError):
         return None
     found = _REF.fullmatch(ref) if isinstance(ref, str) else None
-    return found[1] if found else None
+    try:
+        return sound(found[1], slashes=True) if found else None
+    except Ambiguous:  # no name that a URL could hold
+        return None
 
 
 @dataclass(frozen=True, slots=True)

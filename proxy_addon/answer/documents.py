@@ -173,7 +173,7 @@ class Documents:
             return await self._renewed(doc, answer, old, held)
         data = await answer.whole(LARGEST) if read is None else read
         absent = answer.status == 404 and answer.headers.get("x-error-code") == "EntryNotFound"
-        failed = await _said(data) if doc.hub == ms.HUB else None
+        failed = await said(data) if doc.hub == ms.HUB else None
         if (answer.status != 200 or failed is not None) and not (repo and absent):
             headers = Headers((k, v) for k, v in answer.headers.fields if k.lower() in _TOLD)
             closed = answer.status in (401, 403) or failed == ms.NO_REPO
@@ -284,7 +284,7 @@ def _listed(doc: Document) -> str:
     return {"raw": doc.repo.key, "viewer": viewing(doc.repo)}.get(doc.what) or listing(doc.repo)
 
 
-async def _said(data: bytes) -> int | None:
+async def said(data: bytes) -> int | None:
     """The code of the failure that a body speaks of, if it does."""
     return await to_thread(ms.failure_of, data) if len(data) > SMALL else ms.failure_of(data)
 
@@ -295,4 +295,4 @@ async def _body(answer: Answer) -> bytes:
 
 async def _if_success(answer: Answer) -> bytes | None:
     data = await answer.whole(LARGEST)
-    return data if await _said(data) is None else None
+    return data if await said(data) is None else None

@@ -33,6 +33,7 @@ from .judged import (
     elsewhere,
     joined,
     lacking,
+    overlong,
     renamed,
     served,
     stray,
@@ -230,8 +231,7 @@ class Enforcement:
             return await self._facts.find(subject, need, request)
         except UpstreamFailed as fault:
             names = ", ".join(sorted(need)).replace("_", " ")
-            fault.args = (f"the rules ask for the {names} of {subject.repo.id}, and {fault.reason}",)
-            raise
+            raise fault.told(f"the rules ask for the {names} of {subject.repo.id}, and {fault.reason}") from fault
 
     async def after(
         self, request: Request, resource: Resource, verdict: Verdict, reply: Reply, policy: Policy
@@ -255,6 +255,8 @@ class Enforcement:
         except BaseException:
             close(reply)
             raise
+        if any(overlong(resource, each, reply) for each in judged):
+            judged.append(self._stray(self.policy, request, resource))
         return self._rulings.told(request, resource, tuple(judged), reply)
 
     async def _again(self, judged: Judged, request: Request, resource: Resource, reply: Reply) -> list[Judged] | Reply:
@@ -268,7 +270,7 @@ class Enforcement:
                 return other
             found = other
         for each in [each for each in found if isinstance(each.answer, Need)]:
-            settled = await self._judged(policy, subject, request, resource, with_content(each.facts, reply))
+            settled = await self._judged(policy, subject, request, resource, with_content(each.facts, reply, resource))
             if isinstance(settled, Reply):
                 return settled
             found = [other for other in found if other is not each] + settled

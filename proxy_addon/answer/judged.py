@@ -6,13 +6,15 @@ no path until the repo's listing was asked; with several paths it is judged by e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import ip_address
 
 from ..core.messages import Reply
-from ..hub.resources import COMMIT, SHA256, Layer, Reconstruction, Resource, Subject
+from ..core.ranges import parse_content_range
+from ..hub.resources import COMMIT, SHA256, Blob, Kind, Layer, Reconstruction, Resource, Secret, Subject, Xorb
 from ..policy.facts import GATES, UNKNOWN, Facts, Gate
 from ..policy.index import Tier
 from ..policy.judge import Allow, Deny, Need, Policy, Spoke
@@ -24,6 +26,7 @@ _STRAY = "What the rules ask of the repo that this is from is not known here. As
 FROM_HUB = frozenset({*(name for name, gate in GATES.items() if gate is Gate.REPO), "path"})
 CONTENT = frozenset(name for name, gate in GATES.items() if gate is Gate.CONTENT)
 _TYPES = {"models": "model", "datasets": "dataset", "spaces": "space", "studios": "studio"}
+MADE_UP = 1024 * 1024  # bytes, which nothing has that a hub makes up for its registry: a template, parameters
 _PICKLES = frozenset(
     {"bin", "pt", "pth", "pkl", "pickle", "ckpt", "joblib", "npy", "npz", "dat", "data", "model", "mar"}
 )
@@ -98,6 +101,17 @@ def astray(resource: Resource, subject: Subject, facts: Facts) -> bool:
     return bool(subject.digest) and not isinstance(resource, Layer) and facts.values.get("path") is UNKNOWN
 
 
+def overlong(resource: Resource, judged: Judged, reply: Reply) -> bool:
+    """Not made up, and in no listing: a layer that is a file of some other revision."""
+    if not isinstance(resource, Layer) or judged.facts.values.get("path") is not UNKNOWN:
+        return False
+    if reply.status == 206:
+        span = parse_content_range(reply.headers.get("content-range"))
+        return span is None or span[2] is None or span[2] > MADE_UP
+    size = reply.headers.get("content-length") or ""
+    return reply.status == 200 and not (re.fullmatch("[0-9]{1,7}", size) and int(size) <= MADE_UP)
+
+
 def joined(facts: Facts, learned: Learned, need: frozenset[str]) -> Iterator[Facts]:
     """With what was learned; once for each path that the bytes have in their repo."""
     values = {**dict.fromkeys(need, UNKNOWN), **learned.values}
@@ -130,24 +144,24 @@ def told_by(reply: Reply) -> object:
     return reply.status >= 400, _digest(reply)
 
 
-def with_content(facts: Facts, reply: Reply) -> Facts:
+def with_content(facts: Facts, reply: Reply, resource: Resource | None = None) -> Facts:
     """And what the reply tells of the bytes. Nothing is scanned: what would have to be counts as not known."""
-    told = {name: value for name, value in _of(facts, reply).items() if name not in facts.values}
+    told = {name: value for name, value in _of(facts, reply, resource).items() if name not in facts.values}
     return facts.told("reply", **told)
 
 
-def _of(facts: Facts, reply: Reply) -> dict[str, object]:
+def _of(facts: Facts, reply: Reply, resource: Resource | None) -> dict[str, object]:
     if reply.status >= 400:
         return dict.fromkeys(CONTENT)
-    path = facts.values.get("path", UNKNOWN)
+    path, digest = facts.values.get("path", UNKNOWN), _named(resource, _digest(reply))
     if not isinstance(path, str):
-        return {"digest": _digest(reply), "pickle_imports": UNKNOWN, "template": UNKNOWN}
+        return {"digest": digest, "pickle_imports": UNKNOWN, "template": UNKNOWN}
     name = path.casefold().rpartition("/")[2]
     ending = name.rpartition(".")[2]
     pickled = ending in _PICKLES or "." not in name
     templated = ending == "gguf" or any(part in name for part in _TEMPLATED)
     return {
-        "digest": _digest(reply),
+        "digest": digest,
         "pickle_imports": UNKNOWN if pickled else None,
         "template": UNKNOWN if templated else None,
     }
@@ -157,6 +171,18 @@ def _digest(reply: Reply) -> object:
     tag = reply.headers.get("x-linked-etag") or reply.headers.get("etag") or ""
     bare = tag.removeprefix("W/").strip('"')
     return f"sha256:{bare}" if SHA256.match(bare) else f"git:{bare}" if COMMIT.match(bare) else UNKNOWN
+
+
+def _named(resource: Resource | None, tag: object) -> object:
+    """By a link bytes are named by its path: the ETag there is that of a store, be it a hash of another kind."""
+    match resource:
+        case Blob(digest=digest) if digest.startswith("sha256:"):
+            return digest
+        case Blob(digest=digest) if isinstance(tag, str) and digest.partition(":")[2] == tag.partition(":")[2]:
+            return UNKNOWN
+        case Xorb() | Secret(kind=Kind.BLOB | Kind.XORB | Kind.PLAIN):
+            return UNKNOWN
+    return tag
 
 
 def elsewhere(judged: Judged, reply: Reply) -> bool:

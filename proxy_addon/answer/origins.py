@@ -18,16 +18,14 @@ from ..access.public import principal
 from ..core.errors import UpstreamFailed
 from ..core.messages import Reply, Request
 from ..hub import claims
-from ..hub import huggingface as hf
 from ..hub import modelscope as ms
 from ..hub.resources import Blob, File, Kind, Layer, Reconstruction, Repo, Resource, Secret, Subject, Xorb
 from ..hub.subjects import subject_of
 from .identities import on_record
 from .means import Means
-from .overhearing import Overhearing
+from .overhearing import HOMES, Overhearing
 from .places import Places
 
-_HOMES = {hub.HUB: hub.HOME_HOSTS for hub in (hf, ms)}
 _LARGEST = 4 * 1024 * 1024  # bytes of a repo's info
 _BYTES = frozenset({Kind.BLOB, Kind.XORB})
 _XET, _SHA256 = "xet:", "sha256:"
@@ -43,7 +41,7 @@ class Origins:
         own = subject_of(resource)
         if own is not None:
             return self._named((own,)) if claims.is_number(own.repo) else (own,)
-        homes = _HOMES.get(resource.hub)
+        homes = HOMES.get(resource.hub)
         if homes is None or (request.host in homes and resource.kind not in _BYTES):
             return None
         if found := self._known.of_link(request.url):
@@ -130,7 +128,7 @@ class Origins:
     async def _of_blob(self, blob: Blob) -> tuple[Subject, ...]:
         """Of a link that was not handed out here."""
         names = await self._names(blob.digest)
-        found = [each for name in names for each in await self._known.find(name)]
+        found = [_known_as(names, each) for name in names for each in await self._known.find(name)]
         for each in await self._known.find(f"id:{blob.owner}") if blob.owner else ():
             if not any(same_repo(each.repo, one.repo) for one in found):
                 found.append(replace(each, digest=names[-1]))
@@ -144,8 +142,7 @@ class Origins:
         token = self._token(request)
         if token is None:
             return found or await self._stored(names[-1])
-        known = names[-1] if names[-1].startswith(_SHA256) else ""
-        own = tuple(replace(each, digest=each.digest or known) for each in found if same_repo(each.repo, token.repo))
+        own = tuple(_known_as(names, each) for each in found if same_repo(each.repo, token.repo))
         return own or (replace(token, path=None, digest=names[-1]),)
 
     async def _names(self, digest: str) -> tuple[str, ...]:
@@ -173,6 +170,11 @@ class Origins:
     def _token(self, request: Request) -> Subject | None:
         token = bearer(request.headers)
         return self._known.of_token(token) if token else None
+
+
+def _known_as(names: tuple[str, ...], subject: Subject) -> Subject:
+    """With the SHA-256 of bytes that are asked for by their Xet hash, if it is known."""
+    return replace(subject, digest=names[-1]) if not subject.digest and len(names) > 1 else subject
 
 
 def _is_nameless(resource: Resource) -> bool:

@@ -26,13 +26,14 @@ from .identities import Overheard, inflated, legible
 from .means import Means
 
 AT_ONCE = 2000  # claims of one listing: a page of the hub's names a thousand files, by two hashes
+HELD = 64 * 1024 * 1024  # bytes of listings that wait to be learned; what comes beyond goes by
 _LARGEST = 4 * 1024 * 1024  # bytes of a listing, as it travels and inflated
 _TOKEN_LARGEST = 64 * 1024
 _TOKEN_PATH = re.compile(r"/api/[a-z]+/[^/]+(?:/[^/]+)?/xet-(?:read|write)-token(?:/|\Z)")  # no path in a repo
 _LISTINGS = frozenset({"info", "tree", "paths-info"})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ABOUT_FILES = frozenset({200, 206, 304}) | _REDIRECTS
-_HOMES = {hub.HUB: hub.HOME_HOSTS for hub in (hf, ms)}
+HOMES = {hub.HUB: hub.HOME_HOSTS for hub in (hf, ms)}
 
 
 class Overhearing:
@@ -40,6 +41,7 @@ class Overhearing:
         self._means, self._known = means, means.provenance
         self._heard: LRUCache[tuple[object, ...], bool] = LRUCache(16384)  # what told already all that it tells
         self._working: set[asyncio.Task[None]] = set()
+        self._held = 0
 
     def overhear(self, request: Request, resource: Resource, about: tuple[Subject, ...], reply: Reply) -> Reply:
         if not about:
@@ -68,7 +70,7 @@ class Overhearing:
         except ValueError:
             return
         ours = self._means.classifier.hub_of(host, port) == resource.hub
-        permits = host not in _HOMES.get(resource.hub, ()) or registry.signed(at.query)
+        permits = host not in HOMES.get(resource.hub, ()) or registry.signed(at.query)
         if at.scheme == "https" and ours and permits:
             self._known.link(url, *about, to=self._known.holder(request))
 
@@ -115,8 +117,10 @@ class Overhearing:
         subjects = _at(about, headers)
 
         def heard(data: bytes) -> None:
-            self._heard[mark] = True
-            self._soon(self._learn_listing(data, coding, doc.hub, subjects))
+            if self._held + len(data) <= HELD:
+                self._heard[mark] = True
+                self._held += len(data)
+                self._soon(self._learn_listing(data, coding, doc.hub, subjects))
 
         if isinstance(reply.body, bytes):
             heard(reply.body)
@@ -124,10 +128,13 @@ class Overhearing:
             reply.body = Overheard(reply.body, heard, _LARGEST)
 
     async def _learn_listing(self, data: bytes, coding: str, hub: str, about: tuple[Subject, ...]) -> None:
-        for subject in about:
-            for name, at in await asyncio.to_thread(_claimed, data, coding, hub, subject):
-                if not self._known.knows(name, at):
-                    await self._known.learn(name, at)
+        try:
+            for subject in about:
+                for name, at in await asyncio.to_thread(_claimed, data, coding, hub, subject):
+                    if not self._known.knows(name, at):
+                        await self._known.learn(name, at)
+        finally:
+            self._held -= len(data)
 
     def _soon(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -24,7 +24,7 @@ from ..core.storing import Terms
 from ..hub import huggingface as hf
 from ..hub import modelscope as ms
 from ..hub.resources import Document, Repo
-from .documents import LARGEST, Documents, Told
+from .documents import LARGEST, Documents, Told, said
 from .means import DAY, Means
 
 FOLLOWED = 3  # redirects
@@ -151,7 +151,7 @@ class DirectRoad:
                 continue
             link, data = answer.headers.get("link") or "", await answer.whole(LARGEST)
             absent = answer.status == 404 and answer.headers.get("x-error-code") == "EntryNotFound"
-            in_words = answer.status == 200 and doc.hub == ms.HUB and ms.failure_of(data) is not None
+            in_words = answer.status == 200 and doc.hub == ms.HUB and await said(data) is not None
             if (answer.status != 200 and not absent) or in_words:
                 return Refusal(answer.status, answer.headers, data[:_WORDS], answer.reason)
             return Got(data, link, doc, doc.repo, self._means.clock() + OWN_LASTS, absent)

@@ -39,14 +39,12 @@ class Who:
 @dataclass(slots=True)
 class Population:
     asked: dict[Subject, Counter[Who]] = field(default_factory=dict)
-    requests: int = 0
     pairs: int = 0
     unplaced: int = 0  # nobody can tell what they were about
     beside: int = 0  # about no repo, or writing
     left_out: int = 0  # because there were too many
 
     def add(self, subject: Subject, who: Who) -> None:
-        self.requests += 1
         counts = self.asked.get(subject)
         if counts is None or who not in counts:
             if self.pairs >= MOST:

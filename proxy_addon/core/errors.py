@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class HubgateError(Exception):
     """Root of ours."""
@@ -17,6 +19,12 @@ class UpstreamFailed(HubgateError):
     def __init__(self, reason: str, status: int = 502) -> None:
         super().__init__(reason)
         self.reason, self.status = reason, status
+
+    def told(self, text: str) -> Self:
+        """The same in other words, for one client: the fault itself reaches all who wait for the same answer."""
+        other = type(self).__new__(type(self), text)
+        other.__dict__.update(self.__dict__)
+        return other
 
 
 class IntegrityError(HubgateError):

@@ -215,7 +215,7 @@ LIBRARIES = """if 1:
                 traceback.print_exc()
 """
 GATED = "GatedRepoError"
-SMUDGED = ("-c", "filter.lfs.process=git-lfs filter-process", "-c", "lfs.transfer.maxretries=1")
+SMUDGED = ("-c", "filter.lfs.process=git-lfs filter-process")
 KINDS = ("warm", "cold", "embargoed")
 HUB = {
     "file": "from huggingface_hub import hf_hub_download as it; it(id, 'config.json')",
@@ -353,7 +353,7 @@ FILES: dict[str, Client] = {
     },
     **{
         f"git-lfs-{hub}": Client(
-            ("git", *SMUDGED, "clone", f"https://{HOSTS[hub]}/{{id}}", "c"), 128, ("LFS: {text}",), hub=hub
+            ("git", *SMUDGED, "clone", f"https://{HOSTS[hub]}/{{id}}", "c"), 128, ("[403] {text}",), hub=hub
         )
         for hub in HOSTS
     },

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from proxy_addon.core.messages import Pass, Reply
+from proxy_addon.fetch.upstream import Throttled
 from tests.conftest import Starter
 from tests.engine.rig import Clock, Got, Rig, drained, request_for
-from tests.hub import Repo, Synthetic, TestHub
+from tests.hub import Repo, Synthetic, TestHub, cdn
+from tests.hub.ask import ask as direct
+from tests.hub.repo import Storage
 
 H = "https://huggingface.co"
 M = "https://www.modelscope.cn"
@@ -258,6 +261,20 @@ async def test_without_the_hub_nothing_is_guessed(hub: TestHub, ruled: Ruled) ->
     assert (await again.get(url)).status == 200, "what was known is enough"
 
 
+async def test_why_the_hub_was_asked_is_told_to_one_alone(ruled: Ruled, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others may wait for the same exchange, for reasons of their own."""
+    r, fault = await ruled(NONCOMMERCIAL), Throttled("huggingface.co", 5)
+
+    async def find(*asked: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(r.parts.engine.facts, "find", find)
+    got = await answered(r, "GET", f"{H}/acme/nc/resolve/main/config.json")
+    assert isinstance(got, Got) and (got.status, got.header("Retry-After")) == (429, "5")
+    assert b"rules ask for the commit, license of acme/nc, and huggingface.co asked to wait 5 s" in got.body
+    assert str(fault) == "huggingface.co asked to wait 5 s"
+
+
 async def test_facts_that_are_old_still_hold_while_the_hub_is_down(hub: TestHub, ruled: Ruled, clock: Clock) -> None:
     r = await ruled(NONCOMMERCIAL)
     nc, tiny = (f"{H}/acme/{name}/resolve/main/config.json" for name in ("nc", "tiny"))
@@ -369,6 +386,28 @@ async def test_a_digest_is_denied_by_native_xet_too_and_only_that(hub: TestHub, 
         assert denied or got.status == 200
 
 
+@pytest.mark.parametrize("storage", ["lfs", "xet"])
+@pytest.mark.parametrize(("method", "headers"), [("GET", {}), ("HEAD", {}), ("GET", {"Cache-Control": "no-store"})])
+async def test_a_digest_is_denied_by_a_link_from_elsewhere_and_only_that(
+    hub: TestHub, ruled: Ruled, storage: Storage, method: str, headers: dict[str, str]
+) -> None:
+    """What the ETag of such a link tells is a Xet hash, an MD5 or nothing."""
+    files = {"README.md": "---\nlicense: mit\n---\n", "a.bin": Synthetic(70000, 33), "b.bin": Synthetic(70000, 34)}
+    repo = hub.add(Repo("acme/linked", files=files, storage=dict.fromkeys(("a.bin", "b.bin"), storage)))
+    bad = repo.file("a.bin").sha256
+    rule = f'version: 1\nrules:\n  - {{id: bad, effect: deny, match: {{digest: "sha256:{bad}"}}}}\n'
+    r = await ruled(rule, hubs__huggingface={"xet": "native"})
+    hub.knob(page_size=100)
+    assert (await r.get(f"{H}/api/models/acme/linked/tree/main?recursive=true")).status == 200
+    await r.parts.engine.origins.settle()
+    await r.parts.engine._xet.identities.settle()
+    for name, denied in (("a.bin", True), ("b.bin", False)):
+        link = direct(hub, f"/acme/linked/resolve/main/{name}", "HEAD").location
+        got = await answered(r, method, link, headers)
+        assert isinstance(got, Got) and is_denied(got, "bad") is denied, name
+        assert denied or got.status == 200
+
+
 async def test_what_would_have_to_be_scanned_is_not_let_pass(hub: TestHub, ruled: Ruled) -> None:
     r = await ruled("version: 1\nscan:\n  pickle: {action: deny}\n")
     denied = await answered(r, "GET", f"{H}/acme/tiny/resolve/main/old.bin")
@@ -447,8 +486,34 @@ async def test_an_object_of_a_batch_is_denied_alone(hub: TestHub, ruled: Ruled) 
     assert isinstance(denied, Got) and denied.status == 403 and b"no pickles" in denied.body
 
 
-@pytest.mark.parametrize("ref", ["refs/heads/dev", "refs/heads/not-pushed", None, 7])
-async def test_objects_are_looked_for_where_the_batch_says(hub: TestHub, ruled: Ruled, ref: object) -> None:
+@pytest.mark.parametrize("name", ["\\ud800", "..", "a/../b", "\\u0000"])
+async def test_a_branch_that_can_be_none_is_as_if_none_was_named(hub: TestHub, ruled: Ruled, name: str) -> None:
+    oid = hub.repo("acme/tiny").file("old.bin").sha256 or ""
+    r = await ruled("version: 1\nrules:\n  - {id: no-bin, effect: deny, match: {path: '*.bin'}, reason: no pickles}\n")
+    asked = f'{{"operation":"download","ref":{{"name":"refs/heads/{name}"}},"objects":[{{"oid":"{oid}","size":1}}]}}'
+    got = await answered(r, "POST", f"{H}/acme/tiny.git/info/lfs/objects/batch", LFS, asked.encode())
+    assert isinstance(got, Got) and got.status == 200
+    assert "no pickles" in json.loads(got.body)["objects"][0]["error"]["message"]
+
+
+@pytest.mark.parametrize(("path", "token"), [("\ud800", "t"), ("x", "\ud800")])
+async def test_what_is_no_text_in_a_batch_goes_by(hub: TestHub, ruled: Ruled, path: str, token: str) -> None:
+    oid = hub.repo("acme/tiny").file("old.bin").sha256 or ""
+    r = await ruled(NONCOMMERCIAL)
+    action = {"href": f"https://cdn-lfs.hf.co/{path}", "header": {"X-Xet-Access-Token": token}}
+    told = json.dumps({"objects": [{"oid": oid, "size": 1, "actions": {"download": action}}]})
+    hub.knob(path="*/objects/batch", status=200, body=told, content_type="application/vnd.git-lfs+json")
+    got = await answered(r, "POST", f"{H}/acme/tiny.git/info/lfs/objects/batch", LFS, batch(oid))
+    assert isinstance(got, Got) and (got.status, got.body) == (200, told.encode())
+
+
+@pytest.mark.parametrize(
+    ("ref", "status"), [("refs/heads/dev", 200), ("refs/heads/not-pushed", 403), (None, 403), (7, 403)]
+)
+async def test_objects_are_looked_for_where_the_batch_says(
+    hub: TestHub, ruled: Ruled, ref: object, status: int
+) -> None:
+    """Elsewhere they are in no listing, and their link is good for nothing."""
     repo = hub.add(Repo("acme/two", files={"README.md": "---\nlicense: mit\n---\n"}))
     repo.branch("dev", repo.head)
     repo.commit({"w.safetensors": Synthetic(5000, 23)}, branch="dev", storage={"w.safetensors": "lfs"})
@@ -458,8 +523,8 @@ async def test_objects_are_looked_for_where_the_batch_says(hub: TestHub, ruled: 
     got = await answered(r, "POST", f"{H}/acme/two.git/info/lfs/objects/batch", LFS, json.dumps(body).encode())
     assert isinstance(got, Got) and got.status == 200
     (told,) = json.loads(got.body)["objects"]
-    if ref == "refs/heads/dev":
-        link = await answered(r, "GET", told["actions"]["download"]["href"])
-        assert isinstance(link, Got) and link.status == 200
-    else:
-        assert "by its own URL" in told["error"]["message"], "no listing that is asked for has it"
+    assert told.get("error", {"code": 200})["code"] == status
+    assert ("by its own URL" in json.dumps(told)) is (status == 403)
+    given = told.get("actions", {"download": {"href": cdn.large_url(repo, repo.file("w.safetensors", "dev"), 60)}})
+    link = await answered(r, "GET", given["download"]["href"])
+    assert isinstance(link, Got) and link.status == status

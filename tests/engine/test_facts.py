@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from proxy_addon.answer.facts import FactFinder, Learned
+from proxy_addon.answer.replies import SMALL
 from proxy_addon.core.errors import UpstreamFailed
 from proxy_addon.core.messages import Reply
+from proxy_addon.hub import modelscope
 from proxy_addon.hub.resources import Repo, Subject
 from proxy_addon.policy.facts import GATES, UNKNOWN, Gate
 from tests.conftest import Starter
@@ -679,3 +682,23 @@ async def test_a_failure_that_is_told_with_200_is_a_refusal(hub: TestHub, start:
     told = await refusal(r, ms("acme/tiny", "master"), url=MS)
     assert (told.status, told.body) == (404, words.encode()), "or a program would take it for the file"
     assert (await refusal(r, ms("acme/tiny", "master"), MS_READER, MS)).status == 404
+
+
+async def test_a_long_listing_of_a_closed_repo_is_not_read_by_the_loop(
+    hub: TestHub, start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: dict[str, Any] = {f"{'long' * 40}/{n}.txt": "x" for n in range(400)}
+    hub.add(HubRepo("acme/many", files=files, hub="modelscope", private=True, readers={"ms_reader"}))
+    r, read, whole = await start(), dict[bool, int](), modelscope.failure_of
+
+    def failure_of(data: bytes) -> int | None:
+        here = threading.current_thread() is threading.main_thread()
+        read[here] = max(read.get(here, 0), len(data))
+        return whole(data)
+
+    monkeypatch.setattr(modelscope, "failure_of", failure_of)
+    who = {"Authorization": "Bearer ms_reader"}
+    subject = of("acme/many", "master", hub="modelscope")
+    found = await learned(r, subject, "has_safetensors_twin", headers=who, url="https://www.modelscope.cn")
+    assert found.values["has_safetensors_twin"] is False
+    assert read[False] > SMALL >= read[True]

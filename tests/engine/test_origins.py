@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from proxy_addon.answer import overhearing
 from proxy_addon.answer.origins import Origins
 from proxy_addon.answer.replies import BytesBody
 from proxy_addon.core.messages import Headers, Reply
@@ -121,7 +122,9 @@ async def test_the_links_of_a_reconstruction_are_of_its_file(hub: TestHub, start
     await learned(r, await client.head("model.safetensors"))
     told = await client.told(file.xet or "")
     of_file = Subject(TINY, hub.repo("acme/tiny").head, "model.safetensors", f"sha256:{file.sha256}")
-    for asked in links(told):
+    found = links(told)
+    assert found
+    for asked in found:
         assert await whose(r, asked.url) == (of_file,)
         assert await whose(r, asked.url.replace("FAKE", "FAKF")) == ()
 
@@ -256,16 +259,34 @@ async def test_what_the_hub_lists_places_a_link(hub: TestHub, start: Starter, as
         await learned(r, await r.get(f"{H}/api/models/acme/tiny{asked}", form, "POST", body))
     else:
         await learned(r, await r.get(f"{H}/api/models/acme/tiny{asked}"))
+    await r.parts.engine._xet.identities.settle()
     found = {path: await whose(r, strange(hub)[path]) for path in paths}
-    rev = "main" if asked.startswith("/paths") else tiny.head
+    by_paths = asked.startswith("/paths")
+    rev, digest = ("main", "") if by_paths else (tiny.head, f"sha256:{tiny.file(paths[1]).sha256}")
     by_id = (Subject(TINY, digest=f"xet:{tiny.file(paths[1]).xet}"),)  # info names no Xet hash, but the repo's id
-    xet = by_id if asked.startswith("?") else (Subject(TINY, rev, paths[1]),)
+    xet = by_id if asked.startswith("?") else (Subject(TINY, rev, paths[1], digest),)
     assert found == {paths[0]: (Subject(TINY, rev, paths[0]),), paths[1]: xet}
 
 
 def _entry(repo: Repo, path: str) -> dict[str, object]:
     file = repo.file(path)
     return {"type": "file", "path": path, "lfs": {"oid": file.sha256}} | ({"xetHash": file.xet} if file.xet else {})
+
+
+async def test_of_listings_that_wait_to_be_learned_only_so_much_is_held(
+    hub: TestHub, start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.knob(page_size=100)
+    r, link = judge(await start()), strange(hub)["old.bin"]
+    url = f"{H}/api/models/acme/tiny/tree/main?recursive=true"
+    monkeypatch.setattr(overhearing, "HELD", 100)
+    size = len((await learned(r, await r.get(url))).body)
+    assert size > 100 and await repos_of(r, link) == []
+    monkeypatch.setattr(overhearing, "HELD", size)
+    for _ in range(2):  # what was learned is not held any more
+        await learned(r, await r.get(url))
+        assert await repos_of(r, link) == ["acme/tiny"]
+        assert origins(r)._overhearing._held == 0
 
 
 @pytest.mark.parametrize("type", ["models", "datasets"])

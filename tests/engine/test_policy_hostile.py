@@ -193,6 +193,19 @@ async def test_rules_that_came_while_the_hub_was_asked_hold(
     assert is_denied(await asked, "no-tiny")
 
 
+async def test_rules_that_came_while_facts_were_asked_hold_for_git_too(
+    hub: TestHub, ruled: Ruled, tmp_path: Path
+) -> None:
+    r = await ruled("version: 1\nrules:\n  - {id: nc, effect: deny, match: {license: {commercial_use: 'no'}}}\n")
+    hub.knob(path="/api/models/*", hold="facts", hold_at=-1)
+    asked = asyncio.create_task(answered(r, "GET", f"{H}/acme/tiny.git/info/refs?service=git-upload-pack"))
+    await asyncio.to_thread(hub.wait, 1, path="/api/models/*")
+    (tmp_path / "cache.yaml").write_text(NO_TINY)
+    await asyncio.to_thread(r.parts.rulebook.open)
+    hub.release("facts")
+    assert is_denied(await asked, "no-tiny")
+
+
 # -- what a denial tells ----------------------------------------------------------------------------------------------
 
 ASKED = [{}, {"Range": "bytes=0-3"}, {"If-None-Match": "*"}, {"If-Modified-Since": "Fri, 01 Jan 2038 00:00:00 GMT"}]
@@ -346,6 +359,23 @@ async def test_bytes_that_are_here_are_not_another_repo_s(hub: TestHub, ruled: R
         for path in (f"/repos/a/b/c/{digest}", f"/xet-bridge-us/{'0' * 24}/{digest}"):
             got = await answered(r, "GET", f"https://{host}{path}?Signature=s")
             assert isinstance(got, Got) and got.header("X-Policy-Rule") in ("lic-nc", "unknown-origin"), (host, path)
+
+
+@pytest.mark.parametrize("span", ["", "bytes=0-9", "bytes=0-9,20-29"])
+async def test_a_layer_is_no_way_to_a_file_of_another_revision(hub: TestHub, ruled: Ruled, span: str) -> None:
+    """Also not in small pieces. What the hub makes up for its registry is in no listing either, and had."""
+    files = {"m.gguf": Synthetic(5000, 53), "w.bin": Synthetic(2 << 20, 54)}
+    repo = hub.add(Repo("acme/before", files=files, storage=dict.fromkeys(files, "lfs")))
+    gone = f"{H}/v2/acme/before/blobs/sha256:{repo.file('w.bin').sha256}"
+    repo.commit({"w.bin": None})
+    r, headers = await ruled(NO_BIN), {"Range": span} if span else {}
+    for method in ("GET", "HEAD"):
+        assert is_denied(await answered(r, method, f"{gone}?hubgate=bytes", headers), "unknown-origin"), method
+    manifest = json.loads((await r.get(f"{H}/v2/acme/before/manifests/latest")).body)
+    for layer in (manifest["config"], *manifest["layers"]):
+        url = f"{H}/v2/acme/before/blobs/{layer['digest']}?hubgate=bytes"
+        got = await answered(r, "GET", url, headers if "," not in span else {})
+        assert isinstance(got, Got) and got.status in (200, 206), layer
 
 
 async def test_a_prefetch_is_a_client_like_others(hub: TestHub, ruled: Ruled, clock: Clock) -> None:
