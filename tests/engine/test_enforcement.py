@@ -380,6 +380,7 @@ async def test_a_digest_is_denied_by_native_xet_too_and_only_that(hub: TestHub, 
     assert (await r.get(f"{H}/api/models/acme/pair/tree/main?recursive=true")).status == 200
     for name, denied in (("a.bin", True), ("b.bin", False)):
         await answered(r, "HEAD", f"{H}/acme/pair/resolve/main/{name}")
+        await r.parts.engine._xet.identities.settle()
         url = f"{told['casUrl']}/v1/reconstructions/{repo.file(name).xet}"
         got = await answered(r, "GET", url, {"Authorization": f"Bearer {told['accessToken']}"})
         assert isinstance(got, Got) and is_denied(got, "bad") is denied, name

@@ -57,6 +57,7 @@ async def repos_of(r: Rig, url: str, headers: dict[str, str] | None = None) -> l
 async def learned(r: Rig, got: Got) -> Got:
     """After what was overheard is known."""
     await origins(r).settle()
+    await r.parts.engine._xet.identities.settle()
     return got
 
 
