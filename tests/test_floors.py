@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent / "proxy_addon"
 FLOORS = (
     {"core"},
     {"hub", "store.contract", "written", "xorb"},
-    {"access", "accesslog", "ca", "config", "fetch", "metrics", "policy", "ports", "store"},
+    {"access", "accesslog", "ca", "config", "fetch", "metrics", "policy", "ports", "scan", "store"},
     {"answer", "catalogue"},
     {"engine", "prefetch"},
     {"edge", "sync"},
@@ -40,7 +40,7 @@ GUESTS = {
     "aiohttp": {"admin", "fetch"},
     "diskcache": {"store"},
     "license_expression": {"policy"},
-    "lz4": {"xorb"},
+    "lz4": {"scan", "xorb"},
     "yaml": {"policy", "written"},
     "pydantic": {"config", "policy", "written"},
     "prometheus_client": {"metrics"},

@@ -1,0 +1,157 @@
+"""Scans, for the event loop: a few processes kept warm, each with one file at a time; who comes later waits.
+
+A process that ends, hangs, or says what is no answer gives `unknown`, and is replaced when the next file comes. Nothing
+that it says is believed beyond its form. Whoever is cancelled ends the process that worked for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from .contract import Findings, Limits, Verdict, from_json, judged
+from .opinions import Command, asked
+from .sources import Piece
+
+ROOT = Path(__file__).parents[2]
+#: A path of its own, because an isolated interpreter has neither the working directory nor PYTHONPATH.
+COMMAND = (
+    sys.executable,
+    "-I",
+    "-c",
+    "import sys; sys.path.insert(0, sys.argv[1]); from proxy_addon.scan.worker import main; main()",
+    str(ROOT),
+)
+ANSWER = 1 << 20  # bytes of a line
+MANY = 500  # files until a process is replaced
+
+
+class Broken(Exception):
+    """The process is of no more use; the text says why."""
+
+
+class Worker:
+    """One process."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process, self._files = process, 0
+
+    @classmethod
+    async def start(cls, command: Sequence[str]) -> Worker:
+        """Raises Broken."""
+        pipe, nothing = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=pipe, stdout=pipe, stderr=nothing, limit=ANSWER, env={"LC_ALL": "C.UTF-8"}
+            )
+        except OSError as fault:
+            raise Broken(f"the scanner does not start: {fault}") from fault
+        return cls(process)
+
+    @property
+    def worn(self) -> bool:
+        return self._files >= MANY or self._process.returncode is not None
+
+    async def look(self, pieces: Sequence[Piece], name: str, limits: Limits) -> Findings:
+        """Raises Broken."""
+        self._files += 1
+        number = self._files
+        question = {"id": number, "name": name, "pieces": pieces, "limits": asdict(limits)}
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps(question).encode() + b"\n")
+            await self._process.stdin.drain()
+            line = await self._process.stdout.readline()
+        except OSError as fault:
+            raise Broken("the scanner ended while it was at work") from fault
+        except ValueError as fault:
+            raise Broken("the scanner says more than an answer") from fault
+        if not line.endswith(b"\n"):
+            raise Broken("the scanner ended while it was at work")
+        try:
+            said = json.loads(line)
+            if not isinstance(said, dict) or said.keys() != {"id", "findings"} or said["id"] != number:
+                raise ValueError("not an answer to this")
+            return from_json(said["findings"])
+        except (ValueError, RecursionError) as fault:
+            raise Broken("the scanner says what is no answer") from fault
+
+    async def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+
+class Scanner:
+    """`commands` are asked after our own look, and may only make a verdict worse."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        seconds: float = 60.0,
+        workers: int = 2,
+        commands: Iterable[Command] = (),
+        scratch: Path | None = None,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        """`seconds` of wall clock for one file, the commands not among them. `scratch`: a directory for `commands`."""
+        self._limits, self._seconds, self._command = limits or Limits(), seconds, command
+        self._commands, self._scratch = tuple(commands), scratch
+        self._idle: list[Worker] = []
+        self._turns = asyncio.Semaphore(workers)
+        self._closed = False
+
+    async def scan(self, pieces: Sequence[Piece], name: str, allowed: Iterable[str] = ()) -> Verdict:
+        """What the file made of `pieces` is; never raises for the file's sake. `name` is its path in the repo."""
+        async with self._turns:
+            findings = await self._looked(pieces, name)
+            if self._commands:
+                findings = await asked(self._commands, pieces, name, findings, self._scratch)
+            return judged(findings, allowed)
+
+    async def _looked(self, pieces: Sequence[Piece], name: str) -> Findings:
+        if self._closed:
+            return Findings(problems=("the scanner is closed",))
+        worker: Worker | None = None
+        try:
+            worker = await self._worker()
+            async with asyncio.timeout(self._seconds):
+                findings = await worker.look(pieces, name, self._limits)
+        except (Broken, TimeoutError) as fault:
+            await self._end(worker)
+            return Findings(problems=(str(fault) or f"budget: the scanner took more than {self._seconds:g} s",))
+        except BaseException:
+            await self._end(worker)
+            raise
+        if worker.worn or self._closed:
+            await worker.end()
+        else:
+            self._idle.append(worker)
+        return findings
+
+    async def _worker(self) -> Worker:
+        while self._idle:
+            worker = self._idle.pop()
+            if not worker.worn:
+                return worker
+            await worker.end()
+        return await Worker.start(self._command)
+
+    @staticmethod
+    async def _end(worker: Worker | None) -> None:
+        if worker is not None:
+            await asyncio.shield(worker.end())
+
+    async def close(self) -> None:
+        """Those at work finish first, unless they are cancelled."""
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().end()
