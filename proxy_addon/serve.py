@@ -20,7 +20,7 @@ from .addon import Hubgate, Served
 from .admin import Ruled, Synced
 from .admin import app as admin
 from .beside import Beside
-from .ca import Authority
+from .ca import Handout, opened
 from .config import Listen, Settings, load, probe
 from .core.errors import ConfigError
 from .edge.admission import Admission
@@ -31,7 +31,7 @@ from .wiring import Assembly, assemble, other_hosts
 
 log = logging.getLogger(__name__)
 
-type Announce = Callable[[Settings, Sequence[Listen], Authority], None]
+type Announce = Callable[[Settings, Sequence[Listen], Handout], None]
 
 
 def run(settings: Settings, announce: Announce) -> int:
@@ -46,7 +46,7 @@ def run(settings: Settings, announce: Announce) -> int:
 
 
 async def _serve(settings: Settings, announce: Announce) -> int:
-    authority = Authority.open(settings.ca.dir, other_hosts(settings))
+    authority = opened(settings.ca.dir, other_hosts(settings), settings.ca.cert, settings.ca.key)
     roots = tls.upstream_roots(settings.ca.dir, settings.upstream.ca_file)
     parts = await assemble(settings, keeps=True)
     listener: admin.Listening | None = None
@@ -90,7 +90,7 @@ def _beside(settings: Settings, parts: Assembly) -> Beside | None:
 
 
 async def _admin(
-    settings: Settings, authority: Authority, parts: Assembly, proxy: Proxy, beside: Beside | None
+    settings: Settings, authority: Handout, parts: Assembly, proxy: Proxy, beside: Beside | None
 ) -> admin.Listening | None:
     at = settings.admin.listen
     if at is None:

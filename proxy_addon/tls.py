@@ -18,7 +18,7 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy.layers import modes
 from OpenSSL import SSL
 
-from .ca import Authority, Leaf, public_roots, write_atomically
+from .ca import Handout, Leaf, public_roots, write_atomically
 
 _HTTP1 = (b"http/1.1", b"http/1.0")
 _CIPHERS = b":".join(  # TLS 1.2 only, where the leaf's key must be EC; 1.3 has its own list
@@ -31,7 +31,7 @@ _PRIORITIZE_CHACHA = 1 << 21  # a client that puts ChaCha20 first has no AES ins
 class Tls:
     """A mitmproxy addon. `upstream_roots` is a PEM file that replaces mitmproxy's choice of roots."""
 
-    def __init__(self, authority: Authority, *, http2: bool = True, upstream_roots: Path | None = None) -> None:
+    def __init__(self, authority: Handout, *, http2: bool = True, upstream_roots: Path | None = None) -> None:
         self._authority, self._roots = authority, upstream_roots
         self._alpn = (b"h2", *_HTTP1) if http2 else _HTTP1
         self._contexts: dict[tuple[bytes, ...], WeakKeyDictionary[Leaf, SSL.Context]] = {}
@@ -76,7 +76,8 @@ def _context(leaf: Leaf, alpn: tuple[bytes, ...]) -> SSL.Context:
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_cipher_list(_CIPHERS)
     context.use_certificate(leaf.certificate)
-    context.add_extra_chain_cert(leaf.issuer)
+    for above in leaf.chain:
+        context.add_extra_chain_cert(above)
     context.use_privatekey(leaf.key)
 
     def select(_: SSL.Connection, offered: list[bytes]) -> Any:

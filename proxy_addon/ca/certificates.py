@@ -1,6 +1,6 @@
-"""What each certificate says: root, intermediate, leaf (RFC 5280 §4.2). Pure but for the making of keys.
+"""What each certificate says: root, bridge, intermediate, leaf (RFC 5280 §4.2). Pure but for the making of keys.
 
-EC P-256 throughout. All three end together, because a client that must trust a new root gains nothing from an old leaf.
+EC P-256 throughout. All end together, because a client that must trust a new root gains nothing from an old leaf.
 """
 
 from __future__ import annotations
@@ -11,7 +11,12 @@ from ipaddress import ip_network
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+    generate_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CA_LIFE = timedelta(days=365)
@@ -29,7 +34,22 @@ def new_key() -> EllipticCurvePrivateKey:
 def root(key: EllipticCurvePrivateKey, domains: Iterable[str], now: datetime) -> x509.Certificate:
     """Self-signed; permits `domains` and everything below each of them."""
     name = _name("hubgate CA", key)
-    return _authority(name, name, key, key, 1, domains, now, now + CA_LIFE).sign(key, hashes.SHA256())
+    return _authority(name, name, key.public_key(), key, 2, domains, now, now + CA_LIFE).sign(key, hashes.SHA256())
+
+
+def bridge(
+    old: x509.Certificate, new: x509.Certificate, new_key: EllipticCurvePrivateKey, now: datetime
+) -> x509.Certificate:
+    """The old root's name and key, certified by the new root, for as long as the old one lasts, and for its domains.
+
+    That addresses are excluded is said above and below it: Java 17 breaks on a chain that says so of both kinds twice.
+    """
+    subject_key = old.public_key()
+    if not isinstance(subject_key, EllipticCurvePublicKey):
+        raise ValueError("the old root's key is not EC")
+    end = old.not_valid_after_utc
+    builder = _authority(old.subject, new.subject, subject_key, new_key, 1, permitted(old), now, end, excluded=None)
+    return builder.sign(new_key, hashes.SHA256())
 
 
 def intermediate(
@@ -40,7 +60,9 @@ def intermediate(
     now: datetime,
 ) -> x509.Certificate:
     end = issuer.not_valid_after_utc
-    builder = _authority(_name("hubgate issuer", key), issuer.subject, key, issuer_key, 0, domains, now, end)
+    builder = _authority(
+        _name("hubgate issuer", key), issuer.subject, key.public_key(), issuer_key, 0, domains, now, end
+    )
     return builder.add_extension(_SERVER_ONLY, critical=False).sign(issuer_key, hashes.SHA256())
 
 
@@ -56,7 +78,7 @@ def leaf(
     subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "hubgate")])
     usage = _usage(digital_signature=True)
     return (
-        _common(subject, issuer.subject, key, issuer_key, now, end)
+        _common(subject, issuer.subject, key.public_key(), issuer_key, now, end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(_SERVER_ONLY, critical=False)
@@ -77,15 +99,16 @@ def permitted(certificate: x509.Certificate) -> frozenset[str]:
 def _authority(
     subject: x509.Name,
     issuer: x509.Name,
-    key: EllipticCurvePrivateKey,
+    key: EllipticCurvePublicKey,
     issuer_key: EllipticCurvePrivateKey,
     below: int,
     domains: Iterable[str],
     now: datetime,
     end: datetime,
+    excluded: Sequence[x509.IPAddress] | None = _EVERY_ADDRESS,
 ) -> x509.CertificateBuilder:
     subtrees = [x509.DNSName(domain) for domain in sorted(domains)]
-    constraints = x509.NameConstraints(permitted_subtrees=subtrees, excluded_subtrees=_EVERY_ADDRESS)
+    constraints = x509.NameConstraints(permitted_subtrees=subtrees, excluded_subtrees=excluded)
     return (
         _common(subject, issuer, key, issuer_key, now, end)
         .add_extension(x509.BasicConstraints(ca=True, path_length=below), critical=True)
@@ -97,7 +120,7 @@ def _authority(
 def _common(
     subject: x509.Name,
     issuer: x509.Name,
-    key: EllipticCurvePrivateKey,
+    key: EllipticCurvePublicKey,
     issuer_key: EllipticCurvePrivateKey,
     now: datetime,
     end: datetime,
@@ -106,11 +129,11 @@ def _common(
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
-        .public_key(key.public_key())
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - SKEW)
         .not_valid_after(end)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
 

@@ -11,19 +11,36 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 MINTED = 256  # SNI comes from the client: what it can make us keep is bounded
+HUB_DOMAINS = ("huggingface.co", "hf.co", "modelscope.cn", "modelscope.ai")
+HUB_NAMES = (
+    *HUB_DOMAINS,
+    *(f"*.{domain}" for domain in HUB_DOMAINS),
+    "*.cdn.hf.co",
+    "*.aws.cdn.hf.co",
+    "*.gcp.cdn.hf.co",
+    "*.us.gcp.cdn.hf.co",
+    "*.xethub.hf.co",
+    "*.xethub-eu.hf.co",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Leaf:
-    """Lives in memory only; `eq` is identity, so that a TLS context can be cached by it."""
+    """`eq` is identity, so that a TLS context can be cached by it. `above`: what is sent after the issuer."""
 
     key: EllipticCurvePrivateKey
     certificate: x509.Certificate
     issuer: x509.Certificate
+    above: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        """What stands between the leaf and a root, as it is sent."""
+        return (self.issuer, *self.above)
 
     @property
     def chain_pem(self) -> bytes:
-        return self.certificate.public_bytes(Encoding.PEM) + self.issuer.public_bytes(Encoding.PEM)
+        return b"".join(each.public_bytes(Encoding.PEM) for each in (self.certificate, *self.chain))
 
     @property
     def key_pem(self) -> bytes:
@@ -41,14 +58,22 @@ class Leaves:
         self._minted: LRUCache[str, Leaf] = LRUCache(MINTED)
 
     def choose(self, sni: str | None) -> Leaf:
-        name = (sni or "").lower().rstrip(".")
-        _, _, parent = name.partition(".")
-        if name in self._names or f"*.{parent}" in self._names or not within(name, self._domains):
+        name = plain(sni)
+        if named(name, self._names) or not within(name, self._domains):
             return self._usual
         found = self._minted.get(name)
         if found is None:
             found = self._minted[name] = self._mint((name,))
         return found
+
+
+def plain(sni: str | None) -> str:
+    return (sni or "").lower().rstrip(".")
+
+
+def named(name: str, names: frozenset[str]) -> bool:
+    """Whether a certificate with `names` is good for `name`; a wildcard stands for one label (RFC 6125 §6.4.3)."""
+    return name in names or f"*.{name.partition('.')[2]}" in names
 
 
 def within(name: str, domains: frozenset[str]) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import typer
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from ..ca import public_roots
 from ..config import Settings, probe
@@ -79,6 +80,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
 def _ca(settings: Settings) -> Iterator[Finding]:
     authority = options.authority(settings)
     yield Finding(True, f"CA until {authority.expires:%Y-%m-%d}, SHA-256 {authority.fingerprint()}")
+    yield from (Finding(True, line, hint=True) for line in authority.announced()[1:])
 
 
 def _environment(settings: Settings) -> Iterator[Finding]:
@@ -92,7 +94,7 @@ def _environment(settings: Settings) -> Iterator[Finding]:
     except OSError as error:
         yield Finding(False, f"SSL_CERT_FILE {named}: {error}")
         return
-    ours = ssl.PEM_cert_to_DER_cert(options.authority(settings).public_pem().decode())
+    ours = options.authority(settings).root.public_bytes(Encoding.DER)
     trusted = ours in context.get_ca_certs(binary_form=True)
     yield Finding(trusted, "Python trusts the CA" if trusted else 'Python does not trust the CA; eval "$(hubgate env)"')
     if proxy and trusted:

@@ -12,7 +12,7 @@ import typer
 from ..config import Listen, Settings
 from ..core.errors import ConfigError
 from . import options
-from .exports import Format, render
+from .exports import Format, expanding, one_line, render
 
 _NOTES = {
     Format.GITHUB: 'append this to "$GITHUB_ENV"; wget and aria2 need --ca-certificate=FILE as well',
@@ -40,13 +40,18 @@ def env(
     if proxy_url is not None and not re.match(r"https?://[^/\s]+/?$", proxy_url):
         raise ConfigError(f"--proxy-url: {proxy_url!r} is not a proxy's URL; write http://cache.lan:8080")
     proxy = proxy_url.rstrip("/") if proxy_url else url_of(settings, settings.listen[0])
-    file = options.bundle(settings, options.authority(settings))
+    authority = options.authority(settings)
+    file = options.bundle(settings, authority)
+    ca = authority.public_pem().decode() if bundle or format is Format.DOCKERFILE else ""
     try:
-        text = render(format, proxy, bundle or str(file))
+        text = render(format, proxy, bundle or str(file), ca)
     except ValueError as error:
         raise ConfigError(f"--proxy-url or --bundle: {error}; remove it") from None
     if note := _NOTES.get(format):
         typer.echo(f"# {note}", err=True)
+    if format is Format.GITHUB and bundle:
+        typer.echo("# the file is made by this line, in a step before (run: |):", err=True)
+        typer.echo(one_line(expanding(bundle), ca), err=True)
     typer.echo(text, nl=False)
 
 

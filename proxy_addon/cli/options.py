@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..ca import Authority
+from ..ca import Authority, Handout, Offline, opened
 from ..config import Settings, load
 from ..core.errors import ConfigError
 
@@ -28,12 +28,16 @@ def settings(config: Path | None, listen: list[str] | None = None, **overrides: 
     return load(config, {**given, **({"listen": listen} if listen else {})})
 
 
-def authority(settings: Settings) -> Authority:
-    """The CA of this configuration, made now if there is none. Raises ConfigError."""
-    return Authority.open(settings.ca.dir, [other.dns for other in settings.hubs.others])
+def authority(settings: Settings) -> Authority | Offline:
+    """The CA of this configuration, made now if there is none, or the leaf it names. Raises ConfigError."""
+    return opened(settings.ca.dir, others(settings), settings.ca.cert, settings.ca.key)
 
 
-def bundle(settings: Settings, authority: Authority) -> Path:
+def others(settings: Settings) -> list[str]:
+    return [other.dns for other in settings.hubs.others]
+
+
+def bundle(settings: Settings, authority: Handout) -> Path:
     """Write public roots, the operator's extra roots and our CA for clients. Raises ConfigError."""
     ca_file = settings.upstream.ca_file
     try:

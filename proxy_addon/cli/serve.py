@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..ca import Authority
+from ..ca import Handout
 from ..config import Listen, Settings, probe
 from . import options
 from .env import url_of
@@ -36,11 +36,11 @@ def serve(
     return run(settings, announce) or 0
 
 
-def announce(settings: Settings, listening: Sequence[Listen], authority: Authority) -> None:
+def announce(settings: Settings, listening: Sequence[Listen], authority: Handout) -> None:
     """Tell people, once the ports are open, how to use this proxy. Goes to standard error: the log may be on stdout."""
     bundle = options.bundle(settings, authority)
     typer.echo(f"hubgate listens on {', '.join(map(str, listening))}", err=True)
     if settings.admin.listen is not None:
         typer.echo(f"status page and metrics: http://{settings.admin.listen}/", err=True)
-    typer.echo(f"CA, SHA-256: {authority.fingerprint()}", err=True)
+    typer.echo("\n".join(authority.announced()), err=True)
     typer.echo(render(Format.SHELL, url_of(settings, listening[0]), str(bundle)), err=True)

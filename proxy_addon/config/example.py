@@ -4,7 +4,11 @@ EXAMPLE = """\
 listen: 127.0.0.1:8080            # where clients connect; several may be given as a list
 clients: [127.0.0.0/8, "::1/128"] # who may connect; must be written out when `listen` is not this machine alone
 admin: {listen: 127.0.0.1:8081}   # /healthz, /metrics, /ca.pem; null switches it off
-ca: {dir: ~/.config/hubgate/ca}   # the CA that this proxy makes for itself, and the bundle for clients
+ca:
+  dir: ~/.config/hubgate/ca       # what clients are to trust; in mode auto also the CA that this proxy makes for itself
+  mode: auto                      # auto | offline: no CA on this machine, but a leaf that `hubgate ca issue` made
+  cert: null                      # offline: the leaf, its chain and the root, PEM
+  key: null                       # offline: the leaf's key, mode 0600
 cache:
   dir: ~/.cache/hubgate
   size: 200GB                     # bytes on disk

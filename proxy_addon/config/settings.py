@@ -98,6 +98,9 @@ class Admin(Section):
 
 class Ca(Section):
     dir: FilePath = Field(default_factory=lambda: Path("~/.config/hubgate/ca").expanduser())
+    mode: Literal["auto", "offline"] = "auto"
+    cert: FilePath | None = None
+    key: FilePath | None = None
 
 
 class Cache(Section):
@@ -200,6 +203,11 @@ class Settings(Section):
         for n, other in enumerate(self.hubs.others):
             if any(f".{other.name}".endswith(f".{domain}") for domain in _HUB_DOMAINS):
                 yield self.fault(f"hubs.others[{n}]", f"{other} belongs to a hub that is known already; remove it")
+        for name, file in (("cert", self.ca.cert), ("key", self.ca.key)):
+            if self.ca.mode == "offline" and file is None:
+                yield self.fault(f"ca.{name}", "`mode: offline` needs it; name what `hubgate ca issue` wrote")
+            if self.ca.mode == "auto" and file is not None:
+                yield self.fault(f"ca.{name}", "nothing reads it in `mode: auto`; write `mode: offline`, or remove it")
         yield from self._subscribed()
 
     def _subscribed(self) -> Iterator[str]:

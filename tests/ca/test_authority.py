@@ -25,7 +25,7 @@ def test_first_start_makes_a_constrained_ca(tmp_path):
     assert sorted(os.listdir(tmp_path / "ca")) == ["authority.pem", "ca.pem"]
     assert b"PRIVATE" not in (tmp_path / "ca/ca.pem").read_bytes()
     root, intermediate = authority.root, authority.leaf().issuer
-    for certificate, below in ((root, 1), (intermediate, 0)):
+    for certificate, below in ((root, 2), (intermediate, 0)):
         constraints = extension(certificate, x509.NameConstraints)
         assert constraints.critical
         assert {n.value for n in constraints.value.permitted_subtrees} == {
@@ -126,7 +126,7 @@ def test_a_directory_that_others_may_write_is_refused(tmp_path):
 def test_an_expired_ca_is_refused_and_renewal_makes_another(tmp_path):
     old = Authority.open(tmp_path)
     with pytest.raises(ConfigError, match=r"ended on .*hubgate ca renew"):
-        Authority.open(tmp_path, now=NOW + timedelta(days=366))
+        Authority.open(tmp_path, clock=lambda: NOW + timedelta(days=366))
     new = Authority.renew(tmp_path)
     assert new.fingerprint() != old.fingerprint()
     assert (tmp_path / "ca.pem").read_bytes() == new.public_pem()

@@ -4,7 +4,9 @@ import subprocess
 import pytest
 import yaml
 
-from proxy_addon.cli.exports import Format, render, variables
+from proxy_addon.ca import Authority
+from proxy_addon.cli.exports import ROOTS, Format, expanding, one_line, render, variables
+from proxy_addon.cli.main import run
 
 PROXY, BUNDLE = "http://127.0.0.1:8080", '/tmp/it\'s a "$HOME" of `ours`\\/bundle.pem'
 NAMES = set(variables(PROXY, BUNDLE))
@@ -58,3 +60,59 @@ def test_wget_and_aria2_users_are_told_what_to_do(format):
 def test_a_control_character_is_refused(format):
     with pytest.raises(ValueError, match="control"):
         render(format, PROXY + "\nEVIL=1", BUNDLE)
+
+
+@pytest.fixture
+def pem(tmp_path):
+    Authority.open(tmp_path / "ca")
+    return Authority.rotate(tmp_path / "ca").public_pem().decode()
+
+
+def made_by(line, tmp_path, roots=()):
+    """What a shell as CI has it, that stops at the first fault, makes of the line; `roots` stand for the system's."""
+    for real, stand_in in zip(ROOTS, (*roots, tmp_path / "none", tmp_path / "none"), strict=False):
+        line = line.replace(real, str(stand_in))
+    env = {"PATH": "/usr/bin:/bin", "RUNNER_TEMP": str(tmp_path)}
+    subprocess.run(["bash", "-eo", "pipefail", "-c", line], env=env, check=True)
+    return (tmp_path / "hubgate.pem").read_text()
+
+
+def test_one_line_makes_the_bundle_of_what_roots_there_are(tmp_path, pem):
+    (tmp_path / "roots").write_text("roots\n")
+    line = one_line(expanding("$RUNNER_TEMP/hubgate.pem"), pem)
+    assert "\n" not in line and pem.count("BEGIN") == 2
+    assert made_by(line, tmp_path) == pem
+    assert made_by(line, tmp_path, [tmp_path / "roots"]) == "roots\n" + pem
+    assert made_by(line, tmp_path, [tmp_path / "none", tmp_path / "roots"]) == "roots\n" + pem
+
+
+def test_a_gitlab_job_makes_the_file_that_it_names(tmp_path, pem):
+    file = tmp_path / "hubgate.pem"
+    read = yaml.safe_load(render(Format.GITLAB, PROXY, str(file), pem))
+    assert read["variables"]["SSL_CERT_FILE"] == str(file)
+    (line,) = read["before_script"]
+    assert made_by(line, tmp_path) == pem
+
+
+def test_an_image_needs_no_file_beside_its_dockerfile(tmp_path, pem):
+    (line,) = [line for line in render(Format.DOCKERFILE, PROXY, BUNDLE, pem).splitlines() if " RUN " in line]
+    run_line = line.partition(" RUN ")[2].replace("/etc/ssl/certs/hubgate.pem", str(tmp_path / "hubgate.pem"))
+    assert line.startswith("#") and made_by(run_line, tmp_path) == pem
+
+
+def test_a_github_step_makes_the_file_and_the_variables_stay_apart(tmp_path, capsys):
+    config = tmp_path / "hubgate.yaml"
+    config.write_text("ca: {dir: ca}\n")
+    place = "$RUNNER_TEMP/hubgate.pem"
+    assert run(["env", "--config", str(config), "--format", "github", "--bundle", place]) == 0
+    told = capsys.readouterr()
+    assert f"SSL_CERT_FILE={place}\n" in told.out and "CERTIFICATE" not in told.out
+    assert made_by(told.err.splitlines()[-1], tmp_path) == (tmp_path / "ca/ca.pem").read_text()
+    assert run(["env", "--config", str(config), "--format", "github"]) == 0
+    assert "CERTIFICATE" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ['a"b', "a`b", "a\\b", "it's"])
+def test_only_variables_are_filled_in(word):
+    command = ["sh", "-c", f"printf %s {expanding(word + '$X')}"]
+    assert subprocess.run(command, env={"X": "=x"}, capture_output=True, text=True).stdout == word + "=x"

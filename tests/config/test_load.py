@@ -99,7 +99,7 @@ freshness: {ref: -1s, api: 5}
 
 
 def test_a_key_like_none_other_lists_what_there_is(written):
-    assert faults(written("ca: {zzz: 1}")) == ["1: ca.zzz: no such key; known here: dir"]
+    assert faults(written("ca: {zzz: 1}")) == ["1: ca.zzz: no such key; known here: dir, mode, cert, key"]
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:8080", "[::]:8080", "[127.0.0.1:1, 10.0.0.1:2]"])
