@@ -108,9 +108,10 @@ def _json(line: _Line) -> str:
     """By hand: three times as fast as `json.dumps` of a dictionary, and while this runs the event loop does not."""
     at, request, status, outcome, hub, kind, sent, seconds, id, ruling = line
     url = request.origin + request.path + ("?" if request.query else "")
+    user = f'"user":{_quoted(request.user)},' if request.user else ""
     return (
         f'{{"time":"{_second(int(at))}.{int(at % 1 * 1000):03}Z","id":{_quoted(id)},"client":{_quoted(request.client)},'
-        f'"method":{_quoted(request.method)},"url":{_quoted(url)},"status":{status:d},"outcome":{_quoted(outcome)},'
+        f'{user}"method":{_quoted(request.method)},"url":{_quoted(url)},"status":{status:d},"outcome":{_quoted(outcome)},'
         f'"hub":{_quoted(hub)},"kind":{_quoted(kind)},"bytes":{sent:d},"seconds":{seconds:.6f}'
         f"{'' if ruling is None else _ruled(ruling)}}}\n"
     )

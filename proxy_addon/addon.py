@@ -29,6 +29,7 @@ from mitmproxy.tls import TlsData
 if __name__.startswith("__mitmproxy_script__"):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from proxy_addon.auth import FIELD, Door, Turned
 from proxy_addon.core.errors import UpstreamFailed
 from proxy_addon.core.messages import Finished, Pass, Reply, Request
 from proxy_addon.core.status import Detail, Fwd, Outcome
@@ -55,16 +56,23 @@ class Served(NamedTuple):  # not a dataclass: mitmproxy loads scripts outside `s
     engine: Engine
     admission: Admission
     close: Callable[[], Awaitable[None]]
+    door: Door | None = None
 
 
 class Hubgate:
     name = "hubgate"
 
     def __init__(
-        self, engine: Engine | None = None, admission: Admission | None = None, deadline: float = HEADER_DEADLINE
+        self,
+        engine: Engine | None = None,
+        admission: Admission | None = None,
+        deadline: float = HEADER_DEADLINE,
+        door: Door | None = None,
     ) -> None:
+        """`door`: who asks clients for a password; None lets in whom `admission` does."""
         self.engine: Engine = engine or NotYet()
         self.admission = admission or Admission()
+        self.door = door
         self.draining = False
         self.open = Open()
         self._deadlines = Deadlines(deadline, self._expired)
@@ -88,7 +96,8 @@ class Hubgate:
             logger.error("%s", fault)
             ctx.master.shutdown()
             return
-        self.engine, self.admission, self._close = served.engine, served.admission, served.close
+        self.admission, self.door, self._close = served.admission, served.door, served.close
+        self.engine = served.engine
 
     async def done(self) -> None:
         if self._close is not None:
@@ -138,9 +147,18 @@ class Hubgate:
             self._admitted.discard(client.id)
             self.admission.leave(client.peername[0])
 
-    def http_connect(self, flow: http.HTTPFlow) -> None:
+    async def http_connect(self, flow: http.HTTPFlow) -> None:
+        user = ""
         try:
-            reply = self._connect(flow)
+            shown = flow.request.headers.get_all(FIELD)
+            flow.request.headers.pop(FIELD, None)
+            login = await self.door.enter(shown, _peer(flow)) if self.door is not None else None
+            if isinstance(login, Turned):
+                reply: Reply | None = framing.turned(login)
+            else:
+                flow.metadata["hubgate-login"] = login
+                user = login.user if login is not None else ""
+                reply = self._connect(flow)
         except Exception as fault:
             ident = framing.error_id()
             logger.error("%s: CONNECT %s", ident, flow.request.authority, exc_info=fault)
@@ -149,7 +167,8 @@ class Hubgate:
             assert isinstance(reply.body, bytes)
             flow.response = response(reply.status, framing.phrase(reply), reply.headers)
             flow.response.data.content = reply.body
-            request = Request("CONNECT", "https", flow.request.host, flow.request.port, "", client=_peer(flow))
+            host, port = flow.request.host, flow.request.port
+            request = Request("CONNECT", "https", host, port, "", client=_peer(flow), user=user)
             self.engine.completed(Finished(request, reply.status, reply.outcome, kind="tunnel", sent=len(reply.body)))
 
     def _connect(self, flow: http.HTTPFlow) -> Reply | None:
@@ -259,18 +278,9 @@ class Hubgate:
         status = flow.response.status_code if flow.response else 502
         outcome = Outcome(fwd=Fwd.BYPASS, fwd_status=status if flow.response else None)
         sent, seconds = exchange.sent, exchange.seconds
+        hub, kind, ruling = passed.hub, passed.kind, passed.ruling
         self.engine.completed(
-            Finished(
-                exchange.request,
-                status,
-                outcome,
-                passed.hub,
-                passed.kind,
-                sent,
-                seconds,
-                aborted,
-                ruling=passed.ruling,
-            )
+            Finished(exchange.request, status, outcome, hub, kind, sent, seconds, aborted, ruling=ruling)
         )
 
 

@@ -13,12 +13,22 @@ import re
 import time
 from typing import NamedTuple
 
+from proxy_addon.auth import Door, Login
 from proxy_addon.core.messages import Finished, Headers, Reply, Request
 from proxy_addon.edge import framing
 from proxy_addon.edge.contract import Engine
 from proxy_addon.edge.intake import Place, authority, normal
 
 logger = logging.getLogger(__name__)
+
+
+class Known(NamedTuple):
+    """A header block; `shown`: the lines of Proxy-Authorization, which are not among the headers."""
+
+    headers: Headers
+    host: str
+    shown: tuple[str, ...] = ()
+
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _HEAD = re.compile(
@@ -28,36 +38,39 @@ _HEAD = re.compile(
 _NOT_HERE = frozenset(
     ("content-length", "transfer-encoding", "upgrade", "expect", "te", "trailer", "proxy-connection", "http2-settings")
 )
-#: Header blocks that were understood, by their bytes: clients repeat themselves.
-_KNOWN: dict[bytes, tuple[Headers, str] | None] = {}
+#: Header blocks that were understood, by their bytes: clients repeat themselves. None with a password of ours.
+_KNOWN: dict[bytes, Known | None] = {}
 _KNOWN_LIMIT = 512
 _KNOWN_BLOCK = 2048
 
 
-def _read(block: bytes) -> tuple[Headers, str] | None:
-    """The fields and the one Host of a header block; None when it is not for this road."""
-    fields = []
+def _read(block: bytes) -> Known | None:
+    """None when it is not for this road."""
+    fields, shown = [], []
     host = None
     for line in block[:-2].decode("latin-1").split("\r\n"):
         name, _, value = line.partition(":")
         value = value.strip(" \t")
-        fields.append((name, value))
         low = name.lower()
+        if low == "proxy-authorization":
+            shown.append(value)
+            continue
+        fields.append((name, value))
         if low == "host":
             if host is not None:
                 return None
             host = value
         elif low in _NOT_HERE or (low == "connection" and value.lower() != "keep-alive"):
             return None
-    return None if host is None else (Headers(fields), host)
+    return None if host is None else Known(Headers(fields), host, tuple(shown))
 
 
-def _block(block: bytes) -> tuple[Headers, str] | None:
+def _block(block: bytes) -> Known | None:
     try:
         return _KNOWN[block]
     except KeyError:
         known = _read(block)
-        if len(block) <= _KNOWN_BLOCK:
+        if len(block) <= _KNOWN_BLOCK and not (known and known.shown):
             if len(_KNOWN) >= _KNOWN_LIMIT:
                 _KNOWN.clear()
             _KNOWN[block] = known
@@ -73,8 +86,9 @@ class Asked(NamedTuple):
 
 
 class Front:
-    def __init__(self, engine: Engine, place: Place) -> None:
-        self.engine, self.place = engine, place
+    def __init__(self, engine: Engine, place: Place, door: Door | None = None, login: Login | None = None) -> None:
+        """`door`: who is not known to it goes the slow road. `login`: of who opened the tunnel."""
+        self.engine, self.place, self._door, self._login = engine, place, door, login
         self._agreed: set[str] = set()
 
     def answer(self, data: bytes) -> tuple[bytes, bytes, Asked | None]:
@@ -127,7 +141,7 @@ class Front:
         known = _block(block)
         if known is None:
             return None
-        headers, host = known
+        headers, host, shown = known
         place = self.place
         named: tuple[str, int] | None
         if place.host is None:
@@ -140,6 +154,12 @@ class Front:
             if absolute is not None or (host not in self._agreed and not self._agree(host)):
                 return None
             named = (place.host, place.port)
+        user = ""
+        if self._door is not None:
+            login = self._door.known(shown) if place.host is None else self._login
+            if login is None or not self._door.stands(login):
+                return None
+            user = login.user
         return Request(
             method.decode("ascii"),
             place.scheme,
@@ -150,6 +170,7 @@ class Front:
             headers,
             b"",
             place.client,
+            user,
         )
 
     def _agree(self, host: str) -> bool:

@@ -54,7 +54,7 @@ async def _serve(settings: Settings, announce: Announce) -> int:
     try:
         beside = _beside(settings, parts)
         proxy = Proxy(
-            Hubgate(parts.engine, Admission(settings.clients)),
+            Hubgate(parts.engine, Admission(settings.admitted), door=parts.door),
             listen=[(at.host, at.port) for at in settings.listen],
             confdir=settings.ca.dir,
             tls=tls.Tls(authority, upstream_roots=roots),
@@ -123,7 +123,8 @@ def _health(parts: Assembly, proxy: Proxy) -> admin.Health:
         reasons.append(f"the cache cannot be written: {parts.fills.trouble}")
     if parts.access_log is not None and parts.access_log.lost:
         reasons.append(f"{parts.access_log.lost} lines of the access log were lost")
-    return admin.Health((*reasons, *parts.rulebook.reasons))
+    locked = parts.door.users.reasons if parts.door is not None else ()
+    return admin.Health((*reasons, *parts.rulebook.reasons, *locked))
 
 
 def _bind_fault(settings: Settings, fault: OSError) -> ConfigError:
@@ -164,7 +165,7 @@ async def build(config: str) -> Served:
     settings = _settings(config)
     parts = await assemble(settings, keeps=True)
     _on_hup(parts)
-    return Served(parts.engine, Admission(settings.clients), parts.close)
+    return Served(parts.engine, Admission(settings.admitted), parts.close, parts.door)
 
 
 def _settings(config: str) -> Settings:

@@ -12,6 +12,7 @@ the states of `HttpStream`, `Http1Server.state/buf`, `BufferedH2Connection`, `Co
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 from mitmproxy import http
 from mitmproxy.proxy import commands, events, layer
@@ -27,16 +28,16 @@ from mitmproxy.proxy.layers.http._events import (
 )
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook
 
+from proxy_addon.auth import FIELD, Login
 from proxy_addon.core.messages import Finished, Pass, Reply, Request
-from proxy_addon.core.status import Detail
 from proxy_addon.edge import framing, intake
 from proxy_addon.edge.contract import BODY_LIMIT
-from proxy_addon.edge.h1 import StrictHttp1Server, response
+from proxy_addon.edge.h1 import StrictHttp1Server
 from proxy_addon.edge.h2 import PacedHttp2Server
 from proxy_addon.edge.intake import Place, Refusal
 from proxy_addon.edge.pump import Exchange
 from proxy_addon.edge.relay import Tunnel
-from proxy_addon.edge.reply import Gate, HubgateAnswerHook, HubgateBodyHook, ReplyStream
+from proxy_addon.edge.reply import Gate, HubgateAnswerHook, HubgateBodyHook, ReplyStream, connect_failed
 from proxy_addon.edge.wire import STEP, Wire
 from proxy_addon.front import Front
 
@@ -48,6 +49,8 @@ class GateLayer(HttpLayer):
         super().__init__(context, mode)
         client, server = context.client, context.server
         self.gate = gate
+        opened = next((above for above in reversed(context.layers) if isinstance(above, GateStream)), None)
+        self.login = opened.login if opened is not None else None
         address = server.address if mode is HTTPMode.transparent else None
         scheme = "https" if client.tls and mode is HTTPMode.transparent else "http"
         self.place = Place(
@@ -56,6 +59,7 @@ class GateLayer(HttpLayer):
             address[1] if address else 0,
             client.sni if scheme == "https" else None,
             client.peername[0],
+            self.login.user if self.login is not None else "",
         )
         self.h1: StrictHttp1Server | None = None
         self.h2: PacedHttp2Server | None = None
@@ -83,7 +87,7 @@ class GateLayer(HttpLayer):
         else:
             self.connections[client] = self.h1 = StrictHttp1Server(self.context.fork())
             self.h1.refused = self.refused
-            self.front = Front(self.gate.engine, self.place)
+            self.front = Front(self.gate.engine, self.place, self.gate.door, self.login)
 
     def _between(self) -> bool:
         """Nothing is being served, and no part of a request was read."""
@@ -134,10 +138,12 @@ class GateLayer(HttpLayer):
     def unread(self) -> Request:
         """Stands in the access log for a request that could not be understood."""
         place = self.place
-        return Request("-", place.scheme, place.host or "-", place.port, "-", client=place.client)
+        return Request("-", place.scheme, place.host or "-", place.port, "-", client=place.client, user=place.user)
 
 
 class GateStream(ReplyStream):
+    login: Login | None = None  # of who opened the tunnel that begins here
+
     def handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, RequestProtocolError) and self.exchange is not None:
             self.exchange.abort()
@@ -148,12 +154,17 @@ class GateStream(ReplyStream):
             yield from super().state_wait_for_request_headers(event)
             return
         self.message = event.request
+        shown = event.request.headers.get_all(FIELD)
+        event.request.headers.pop(FIELD, None)  # from here on nobody can send it upstream, or log it
         request = intake.read(event.request, self.parent.place)
         if isinstance(request, Refusal):
             self.exchange = Exchange(self.parent.unread(), self.parent.wire)
             yield from self.send_reply(framing.refused(request), close=True)
             return
         self.exchange = Exchange(request, self.parent.wire)
+        if not (yield from self.enter(self.exchange, shown, close=not event.end_stream)):
+            return
+        request = self.exchange.request
         try:
             taken = self.gate.engine.takes(request)
             refusal = None if event.end_stream else self.gate.engine.refuses(request)
@@ -184,7 +195,7 @@ class GateStream(ReplyStream):
         elif isinstance(event, RequestEndOfMessage):
             self.client_state = self.state_done
             if body := bytes(self.request_body_buf):
-                self.exchange.request = _with_body(self.exchange.request, body)
+                self.exchange.request = replace(self.exchange.request, body=body)
                 self.request_body_buf.clear()
             yield from self.respond(self.exchange)
 
@@ -258,6 +269,7 @@ class GateStream(ReplyStream):
     def handle_connect_regular(self) -> layer.CommandGenerator[None]:
         server = self.context.server
         ours = self.flow.metadata.get("hubgate-ours", False)
+        self.login = self.flow.metadata.get("hubgate-login")
         if not self.flow.response and not ours:
             # The far end is reached first, so that a failure is an answer and not a tunnel that dies.
             port = self.flow.request.port
@@ -265,7 +277,7 @@ class GateStream(ReplyStream):
             if error:
                 self.flow.response = connect_failed(error)
             else:
-                self.child_layer = Tunnel(self.context, self.gate.engine, port)
+                self.child_layer = Tunnel(self.context, self.gate.engine, port, self.may)
         if ours:
             self.child_layer = layer.NextLayer(self.context)
             self.gate.deadline(self.context, armed=True)
@@ -273,24 +285,6 @@ class GateStream(ReplyStream):
         if self.child_layer is None:
             yield DropStream(self.stream_id)
 
-
-def connect_failed(error: str) -> http.Response:
-    reply = framing.refused(Refusal(502, error.removeprefix("Connection killed: "), Detail.UPSTREAM))
-    assert isinstance(reply.body, bytes)
-    made = response(reply.status, framing.phrase(reply), reply.headers)
-    made.data.content = reply.body
-    return made
-
-
-def _with_body(request: Request, body: bytes) -> Request:
-    return Request(
-        request.method,
-        request.scheme,
-        request.host,
-        request.port,
-        request.path,
-        request.query,
-        request.headers,
-        body,
-        request.client,
-    )
+    def may(self) -> bool:
+        """Whether who opened this tunnel may go on."""
+        return self.gate.door is None or self.gate.door.turned(self.login) is None

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .access.issued import IssuedLinks
@@ -19,7 +19,9 @@ from .access.provenance import Provenance
 from .access.public import PublicRepos
 from .accesslog import AccessLog
 from .answer.means import Means, Rules
+from .auth import Door, Unfit, Users
 from .config import Settings
+from .core.errors import ConfigError
 from .core.messages import Finished, Ruling
 from .engine import Engine
 from .fetch.fills import Fills
@@ -87,11 +89,15 @@ class Assembly:
     metrics: Metrics
     access_log: AccessLog | None
     rulebook: Rulebook
-    following: asyncio.Task[None]
+    door: Door | None  # None: nobody is asked for a password
+    following: Sequence[asyncio.Task[None]]
 
     async def close(self) -> None:
-        self.following.cancel()
-        await asyncio.wait([self.following])
+        for task in self.following:
+            task.cancel()
+        await asyncio.wait(self.following)
+        if self.door is not None:
+            self.door.close()
         await self.engine.settle()
         await self.fills.close()
         await self.upstream.close()
@@ -113,6 +119,7 @@ async def assemble(
     `keeps`: this is the server, which keeps the last good rules; what works beside it follows them.
     """
     hubs = settings.hubs
+    door = await asyncio.to_thread(_door, settings, timer) if keeps and settings.auth is not None else None
     store = DiskStore(settings.cache.dir, settings.cache.size, settings.cache.memory, clock=clock)
     await store.open()
     rulebook = await asyncio.to_thread(rulebook_of, settings, clock, keeps)
@@ -167,8 +174,29 @@ async def assemble(
         observer=Journal(metrics, access_log),
         rules=rulebook,
     )
-    following = asyncio.create_task(rulebook.watch())
-    return Assembly(engine, store, upstream, fills, metrics, access_log, rulebook, following)
+    following = [asyncio.create_task(rulebook.watch())]
+    if door is not None:
+        _count_logins(metrics, door)
+        following.append(asyncio.create_task(door.users.watch()))
+    return Assembly(engine, store, upstream, fills, metrics, access_log, rulebook, door, following)
+
+
+def _door(settings: Settings, timer: Callable[[], float]) -> Door:
+    """Blocking."""
+    assert settings.auth is not None
+    users = Users(settings.auth)
+    try:
+        users.open()
+    except Unfit as unfit:
+        raise ConfigError(*unfit.faults) from None
+    return Door(users, timer)
+
+
+def _count_logins(metrics: Metrics, door: Door) -> None:
+    metrics.gauge("auth_users", "Users who may use the proxy", lambda: float(len(door.users.current)))
+    metrics.gauge("auth_faults", "Why those users are not those on disk", lambda: float(len(door.users.faults)))
+    metrics.counter("auth_verified", "Passwords that were hashed", lambda: float(door.verified))
+    metrics.counter("auth_refused", "Attempts that were wrong, or too many", lambda: float(door.refused))
 
 
 def rulebook_of(settings: Settings, clock: Callable[[], float], keeps: bool) -> Rulebook:

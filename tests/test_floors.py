@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent / "proxy_addon"
 #: From the ground up. `store.contract` is what the request path may ask of a store: Protocols, nothing more.
 FLOORS = (
     {"core"},
-    {"hub", "store.contract", "written", "xorb"},
+    {"auth", "hub", "store.contract", "written", "xorb"},
     {"access", "accesslog", "ca", "config", "fetch", "metrics", "policy", "ports", "scan", "store"},
     {"answer", "catalogue"},
     {"engine", "prefetch"},
@@ -35,6 +35,8 @@ IMPURE = {
 EXCEPTIONS = {("addon", "serve"): "mitmdump loads addon.py alone, which then has to wire the rest itself"}
 #: Libraries that only some rooms may know.
 GUESTS = {
+    "argon2": {"auth"},
+    "bcrypt": {"auth"},
     "mitmproxy": {"addon", "edge", "front", "master", "streaming", "tls"},
     "OpenSSL": {"edge", "streaming", "tls"},
     "aiohttp": {"admin", "fetch"},

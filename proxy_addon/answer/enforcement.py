@@ -119,7 +119,7 @@ class Enforcement:
         now = self._clock()
         if (settled := self._settled.find(policy, subject, request, reply, now)) is not None:
             return settled
-        facts, values, name, content = asked(subject, request.client), dict[str, object](), "", None
+        facts, values, name, content = asked(subject, request), dict[str, object](), "", None
         while isinstance(answer := policy.judge(facts, now), Need):
             if need := wanted(answer, facts):
                 learned = self._facts.seen(subject, need, request)
@@ -141,7 +141,7 @@ class Enforcement:
         if any(isinstance(each.answer, Need) and wanted(each.answer, each.facts) for each in verdict):
             return None
         if not isinstance(answer, Need):
-            self._settled.keep(policy, subject, request.client, verdict, Grounds(values, name, content), now)
+            self._settled.keep(policy, subject, request, verdict, Grounds(values, name, content), now)
         return verdict
 
     # -- the whole way ----------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class Enforcement:
             return ()
         verdict: list[Judged] = []
         for subject in subjects:
-            found = await self._judged(policy, subject, request, resource, asked(subject, request.client))
+            found = await self._judged(policy, subject, request, resource, asked(subject, request))
             if isinstance(found, Reply):
                 return found
             verdict += found
@@ -185,7 +185,7 @@ class Enforcement:
         return self._rulings.refusals(request, batch, denied, rev)
 
     async def _object(self, policy: Policy, subject: Subject, request: Request, batch: Batch) -> list[Judged] | Reply:
-        return await self._judged(policy, subject, request, batch, asked(subject, request.client))
+        return await self._judged(policy, subject, request, batch, asked(subject, request))
 
     async def _judged(
         self, policy: Policy, subject: Subject, request: Request, resource: Resource, facts: Facts
@@ -207,7 +207,7 @@ class Enforcement:
                 continue
             if isinstance(learned, Reply) and not subject.certain and (subject.rev or subject.path):
                 whole = replace(subject, rev=None, path=None)  # it may be a repo, and have no such revision
-                return await self._judged(policy, whole, request, resource, asked(whole, request.client))
+                return await self._judged(policy, whole, request, resource, asked(whole, request))
             if isinstance(learned, Reply):
                 return for_git(request, resource, learned) if subject.certain else [Judged(None, Allow(), facts)]
             name, beside = learned.name or name, learned.beside or beside
@@ -222,7 +222,7 @@ class Enforcement:
             done += more
         if beside:
             trunk = replace(subject, rev=beside)
-            more = await self._judged(policy, trunk, request, resource, asked(trunk, request.client))
+            more = await self._judged(policy, trunk, request, resource, asked(trunk, request))
             return more if isinstance(more, Reply) else done + more
         return done
 
@@ -265,7 +265,7 @@ class Enforcement:
             return found
         if elsewhere(judged, reply):
             subject = served(subject, reply)
-            other = await self._judged(policy, subject, request, resource, asked(subject, request.client))
+            other = await self._judged(policy, subject, request, resource, asked(subject, request))
             if isinstance(other, Reply):
                 return other
             found = other
@@ -286,10 +286,10 @@ class Enforcement:
         subject = subject_of(resource)
         if subject is None:
             return None
-        facts = asked(subject, request.client)
+        facts = asked(subject, request)
         answer = policy.judge(facts, self._clock())
         embargoed = isinstance(answer, Deny) and answer.tier is Tier.EMBARGO
         return self._rulings.denied(request, resource, (Judged(subject, answer, facts),)) if embargoed else None
 
     def _stray(self, policy: Policy, request: Request, resource: Resource) -> Judged:
-        return stray(policy, resource.hub, request.client, None, self._clock())
+        return stray(policy, resource.hub, request.client, request.user or None, self._clock())

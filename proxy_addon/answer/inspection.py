@@ -64,7 +64,7 @@ class Inspection:
 
     async def known(self, subject: Subject, request: Request, needed: Needed, user: str | None) -> list[Known] | None:
         """Once for each path that the bytes have in the repo; None if the URL only looked like a repo's."""
-        waiting = [Known(subject, asked(subject, request.client).told("request", user=user))]
+        waiting = [Known(subject, asked(subject, request).told("request", user=user))]
         done: list[Known] = []
         while waiting:
             known = waiting.pop()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import ip_address
 
-from ..core.messages import Reply
+from ..core.messages import Reply, Request
 from ..core.ranges import parse_content_range
 from ..hub.resources import COMMIT, SHA256, Blob, Kind, Layer, Reconstruction, Resource, Secret, Subject, Xorb
 from ..policy.facts import GATES, UNKNOWN, Facts, Gate
@@ -59,7 +59,7 @@ def address(client: str) -> object:
         return UNKNOWN
 
 
-def asked(subject: Subject, client: str) -> Facts:
+def asked(subject: Subject, request: Request) -> Facts:
     """What the request itself says."""
     repo = subject.repo
     facts = Facts.of_request(
@@ -68,7 +68,8 @@ def asked(subject: Subject, client: str) -> Facts:
         repo=repo.id,
         revision=subject.rev,
         path=subject.path,
-        client=address(client),
+        client=address(request.client),
+        user=request.user or None,
     )
     if subject.digest:
         values = {name: value for name, value in facts.values.items() if name != "path" or value is not None}

@@ -43,7 +43,7 @@ class Settled:
     def __init__(self, facts: FactFinder, most: int = MOST) -> None:
         self._facts, self._most = facts, most
         self._policy: Policy | None = None
-        self._known: dict[tuple[Subject, str], _Standing] = {}
+        self._known: dict[tuple[Subject, str, str], _Standing] = {}
 
     def __len__(self) -> int:
         return len(self._known)
@@ -51,7 +51,7 @@ class Settled:
     def find(
         self, policy: Policy, subject: Subject, request: Request, reply: Reply | None, now: float
     ) -> Verdict | None:
-        standing = self._known.get((subject, request.client))
+        standing = self._known.get((subject, request.client, request.user))
         if standing is None or policy is not self._policy or not standing.since <= now < standing.until:
             return None
         grounds = standing.grounds
@@ -64,10 +64,11 @@ class Settled:
         return standing.verdict
 
     def keep(
-        self, policy: Policy, subject: Subject, client: str, verdict: Verdict, grounds: Grounds, now: float
+        self, policy: Policy, subject: Subject, request: Request, verdict: Verdict, grounds: Grounds, now: float
     ) -> None:
         if policy is not self._policy or len(self._known) >= self._most:
             self._policy = policy
             self._known.clear()
         until = min([now + LONGEST, *(policy.until(each.facts, now) for each in verdict)])
-        self._known[subject, client] = _Standing(verdict, grounds, frozenset(grounds.learned), now, until)
+        standing = _Standing(verdict, grounds, frozenset(grounds.learned), now, until)
+        self._known[subject, request.client, request.user] = standing

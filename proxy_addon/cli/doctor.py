@@ -15,12 +15,15 @@ from pathlib import Path
 import typer
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from ..auth import htpasswd, schemes
+from ..auth.users import Unfit, read
 from ..ca import public_roots
 from ..config import Settings, probe
 from ..core.errors import ConfigError
 from ..ports import explain_bind, who_listens
 from . import options
 from .hints import hints, node_version
+from .proxies import login, masked
 
 _HUBS = {"huggingface": "huggingface.co", "modelscope": "modelscope.cn"}
 _TIMEOUT = 5.0
@@ -41,7 +44,7 @@ def doctor(config: options.ConfigFile = None) -> int:
     """Check configuration, ports, CA and the way to the hubs."""
     settings = options.settings(config)
     failed = 0
-    for check in (_paths, _ports, _ca, _environment, _upstream):
+    for check in (_paths, _ports, _ca, _environment, _auth, _upstream):
         for finding in _guarded(check, settings):
             failed += not finding.ok
             typer.echo(finding.line)
@@ -86,7 +89,9 @@ def _ca(settings: Settings) -> Iterator[Finding]:
 def _environment(settings: Settings) -> Iterator[Finding]:
     """Would a client started from this very shell use the proxy, and trust it?"""
     proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
-    yield Finding(bool(proxy), f"HTTPS_PROXY is {proxy}" if proxy else 'no HTTPS_PROXY here; eval "$(hubgate env)"')
+    yield Finding(
+        bool(proxy), f"HTTPS_PROXY is {masked(proxy)}" if proxy else 'no HTTPS_PROXY here; eval "$(hubgate env)"'
+    )
     named = os.environ.get("SSL_CERT_FILE")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
@@ -99,6 +104,28 @@ def _environment(settings: Settings) -> Iterator[Finding]:
     yield Finding(trusted, "Python trusts the CA" if trusted else 'Python does not trust the CA; eval "$(hubgate env)"')
     if proxy and trusted:
         yield from (Finding(True, hint, hint=True) for hint in hints(os.environ, ours, node_version()))
+
+
+def _auth(settings: Settings) -> Iterator[Finding]:
+    """Would the proxy of this configuration let in a client started from this shell?"""
+    if settings.auth is None:
+        return
+    try:
+        users = read(settings.auth)
+    except Unfit:  # told with the paths
+        return
+    yield Finding(bool(users), f"auth: {len(users)} users in {settings.auth}")
+    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
+    if not proxy:
+        return
+    if (said := login(proxy)) is None:
+        yield Finding(False, 'auth: HTTPS_PROXY has no user and password; eval "$(hubgate env --user USER)"')
+        return
+    user, password = htpasswd.normal(said[0]), said[1]
+    right = user in users and schemes.matches(users[user], password)
+    yield Finding(
+        right, f"auth: the password in HTTPS_PROXY is {'right' if right else 'wrong, or there is no such user'}"
+    )
 
 
 def _upstream(settings: Settings) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import ConfigError
-from . import ca, cache, doctor, env, explain, prefetch, rules, serve
+from . import auth, ca, cache, doctor, env, explain, prefetch, rules, serve
 
 app = typer.Typer(
     name="hubgate",
@@ -26,6 +26,7 @@ app.command("env")(env.env)
 app.command("doctor")(doctor.doctor)
 app.command("prefetch")(prefetch.prefetch)
 app.command("explain")(explain.explain)
+app.add_typer(auth.app, name="auth")
 app.add_typer(ca.app, name="ca")
 app.add_typer(cache.app, name="cache")
 app.add_typer(rules.app, name="rules")

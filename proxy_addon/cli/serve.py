@@ -43,4 +43,6 @@ def announce(settings: Settings, listening: Sequence[Listen], authority: Handout
     if settings.admin.listen is not None:
         typer.echo(f"status page and metrics: http://{settings.admin.listen}/", err=True)
     typer.echo("\n".join(authority.announced()), err=True)
+    if settings.auth is not None:
+        typer.echo("every client has to show a password: HTTPS_PROXY=http://USER:PASSWORD@host:port", err=True)
     typer.echo(render(Format.SHELL, url_of(settings, listening[0]), str(bundle)), err=True)

@@ -2,7 +2,8 @@
 
 EXAMPLE = """\
 listen: 127.0.0.1:8080            # where clients connect; several may be given as a list
-clients: [127.0.0.0/8, "::1/128"] # who may connect; must be written out when `listen` is not this machine alone
+clients: [127.0.0.0/8, "::1/128"] # who may connect; beyond this machine it must be written, or `auth`
+auth: null                        # an htpasswd file: who may use the proxy, and the passwords (`hubgate auth add`)
 admin: {listen: 127.0.0.1:8081}   # /healthz, /metrics, /ca.pem; null switches it off
 ca:
   dir: ~/.config/hubgate/ca       # what clients are to trust; in mode auto also the CA that this proxy makes for itself

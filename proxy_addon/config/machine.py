@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..auth.users import Unfit, read
 from ..core.errors import ConfigError
 from .settings import Settings
 
@@ -18,6 +19,11 @@ from .settings import Settings
 def probe(settings: Settings) -> None:
     """Create `cache.dir` and check every path; raises ConfigError with all faults. Blocking; for use at start."""
     faults = [settings.fault(key, what) for key, what in _faults(settings)]
+    if settings.auth is not None:
+        try:
+            read(settings.auth)
+        except Unfit as unfit:
+            faults += unfit.faults
     if faults:
         raise ConfigError(*faults)
 

@@ -20,6 +20,7 @@ from ..written.origin import Origin
 from . import places
 from .example import EXAMPLE
 
+_EVERYWHERE = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 _HUB_DOMAINS = ("huggingface.co", "hf.co", "modelscope.cn", "modelscope.ai")
 
 
@@ -159,6 +160,7 @@ class Settings(Section):
         places.Listen("127.0.0.1", 8080),
     )
     clients: tuple[Net, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    auth: FilePath | None = None
     admin: Admin = Admin()
     ca: Ca = Field(default_factory=Ca)
     cache: Cache = Field(default_factory=Cache)
@@ -184,17 +186,24 @@ class Settings(Section):
         """One line of a ConfigError for a key (`cache.dir`), with the place where the operator wrote it."""
         return self._origin.fault(key, what)
 
+    @property
+    def admitted(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """From where clients of the proxy may come: with `auth` alone from everywhere, since each shows a password."""
+        return _EVERYWHERE if self.auth is not None and "clients" not in self.model_fields_set else self.clients
+
     def conflicts(self) -> Iterator[str]:
         """Faults that only two keys together make, one line each."""
-        outward = [f"listen[{n}]" for n, at in enumerate(self.listen) if not at.loopback]
+        outward = {f"listen[{n}]": ", or `auth`" for n, at in enumerate(self.listen) if not at.loopback}
+        if self.auth is not None:
+            outward.clear()
         if self.admin.listen is not None and not self.admin.listen.loopback:
-            outward.append("admin.listen")
+            outward["admin.listen"] = ""
         if "clients" not in self.model_fields_set:
-            for key in outward:
+            for key, instead in outward.items():
                 yield self.fault(
                     key,
                     "is open to the network, but nothing says who may connect; "
-                    "add `clients: [10.0.0.0/8]` with your own networks, or listen on 127.0.0.1",
+                    f"add `clients: [10.0.0.0/8]` with your own networks{instead}, or listen on 127.0.0.1",
                 )
         taken = [at for at in (*self.listen, self.admin.listen) if at is not None and at.port]
         for at in {at for at in taken if taken.count(at) > 1}:

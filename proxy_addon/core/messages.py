@@ -80,6 +80,7 @@ class Request:
     headers: Headers = field(default_factory=Headers)
     body: bytes = b""  # only for reads that travel in a POST
     client: str = ""  # peer address, without port
+    user: str = ""  # who has shown a password to this proxy; empty when none was asked for
 
     @property
     def target(self) -> str:

@@ -12,6 +12,7 @@ import re
 import secrets
 from dataclasses import dataclass
 
+from proxy_addon.auth import Turned
 from proxy_addon.core.messages import Headers, Reply
 from proxy_addon.core.status import Detail, Outcome
 
@@ -93,6 +94,18 @@ def _ours(status: int, content: dict[str, str], detail: Detail, *extra: tuple[st
 
 def refused(refusal: Refusal) -> Reply:
     return _ours(refusal.status, {"error": refusal.reason}, refusal.detail)
+
+
+def turned(why: Turned) -> Reply:
+    """Who is not let in reads why, and in the status line too: of a CONNECT most clients show nothing else."""
+    extra = []
+    if why.status == 407:
+        extra.append(("Proxy-Authenticate", 'Basic realm="hubgate", charset="UTF-8"'))  # RFC 7617 §2
+    if why.wait:
+        extra.append(("Retry-After", str(why.wait)))
+    reply = _ours(why.status, {"error": why.words}, Detail.DENIED, *extra)
+    reply.reason = why.words
+    return reply
 
 
 def failed(ident: str, status: int = 503, error: str = "internal error; the id is in the log") -> Reply:

@@ -60,6 +60,10 @@ class StrictHttp1Server(Http1Server):
     _last: bool | None = None
 
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.ConnectionClosed):
+            # Without mitmproxy's word about it, which repeats what came of a header block, credentials and all.
+            yield commands.CloseConnection(self.conn)
+            return
         if not isinstance(event, events.DataReceived):
             yield from super().read_headers(event)
             return

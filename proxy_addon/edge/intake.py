@@ -43,6 +43,7 @@ class Place:
     port: int
     sni: str | None
     client: str
+    user: str = ""  # who opened the tunnel
 
 
 def authority(text: str, scheme: str) -> tuple[str, int] | None:
@@ -124,4 +125,4 @@ def read(message: http.Request, place: Place) -> Request | Refusal:
     if not _TARGET.fullmatch(target):
         return Refusal(400, "the URL has a character that belongs percent-encoded")
     path, _, query = target.partition("?")
-    return Request(method, scheme, host, port, path, query, headers, client=place.client)
+    return Request(method, scheme, host, port, path, query, headers, client=place.client, user=place.user)

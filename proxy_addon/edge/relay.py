@@ -4,6 +4,7 @@ an upstream that is faster than the client it is relayed to."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer
@@ -24,28 +25,35 @@ class TurnedAway(layer.Layer):
 class Tunnel(TCPLayer):
     """Relays once the first bytes were looked at.
 
-    A hub's name in the TLS hello of a tunnel to somewhere else would pass by policy and cache: it is turned away.
+    A hub's name in the TLS hello of a tunnel to somewhere else would pass by policy and cache: it is turned away. So is
+    whoever may not go on: `may` is asked whenever the client sends something.
     """
 
-    def __init__(self, context: Context, engine: Engine, port: int) -> None:
+    def __init__(self, context: Context, engine: Engine, port: int, may: Callable[[], bool]) -> None:
         super().__init__(context, ignore=True)
-        self._engine, self._port = engine, port
+        self._engine, self._port, self._may = engine, port, may
         self._first: bytes | None = b""
 
     def relay_messages(self, event: events.Event) -> layer.CommandGenerator[None]:
         client = self.context.client
+        if isinstance(event, events.DataReceived) and event.connection is client and not self._may():
+            yield from self._cut()
+            return
         if self._first is not None and isinstance(event, events.DataReceived) and event.connection is client:
             self._first += event.data
             hello = _hello(self._first)
             if hello is None:
                 return
             if hello and self._engine.intercepts(normal(hello), self._port):
-                self._handle_event = self.done
-                yield commands.CloseConnection(self.context.server)
-                yield commands.CloseConnection(client)
+                yield from self._cut()
                 return
             event, self._first = events.DataReceived(client, self._first), None
         yield from super().relay_messages(event)
+
+    def _cut(self) -> layer.CommandGenerator[None]:
+        self._handle_event = self.done
+        yield commands.CloseConnection(self.context.server)
+        yield commands.CloseConnection(self.context.client)
 
 
 class PacedReader:

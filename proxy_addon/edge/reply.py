@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -25,9 +26,10 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 
+from proxy_addon.auth import Door, Login, Turned
 from proxy_addon.core.errors import BodyLost, UpstreamFailed
 from proxy_addon.core.messages import Finished, Headers, Reply, Request
-from proxy_addon.core.status import Outcome
+from proxy_addon.core.status import Detail, Outcome
 
 from . import framing
 from .contract import Engine
@@ -48,6 +50,7 @@ class Gate(Protocol):
 
     engine: Engine
     draining: bool
+    door: Door | None
 
     def wire(self, context: Context) -> Wire: ...
 
@@ -66,6 +69,7 @@ class Connection(Protocol):
     gate: Gate
     h2: PacedHttp2Server | None
     place: Place
+    login: Login | None
 
     @property
     def wire(self) -> Wire: ...
@@ -95,6 +99,37 @@ class ReplyStream(HttpStream):
         super().__init__(context, stream_id)
         self.parent = parent
         self.gate = parent.gate
+
+    def enter(self, exchange: Exchange, shown: Sequence[str], *, close: bool) -> layer.CommandGenerator[bool]:
+        """Whether the request may go on, as whose is in it then; else it was answered. `shown`: the lines of
+        Proxy-Authorization, which count outside a tunnel. `close`: what follows is not to be read."""
+        door, place = self.gate.door, self.parent.place
+        if door is None:
+            return True
+        if place.host is not None:
+            if (turned := door.turned(self.parent.login)) is None:
+                return True
+            yield from self.send_reply(framing.turned(turned), close=True)
+            return False
+        if not exchange.begin(self._entered(door, exchange, shown)):
+            yield HubgateAnswerHook(exchange)
+        if exchange.aborted:
+            self.left(exchange)
+        elif exchange.fault is not None:
+            cause, exchange.fault = exchange.fault, None
+            yield from self.send_reply(self.failed(cause), close=True)
+        elif isinstance(exchange.reply, Reply):
+            yield from self.send_reply(exchange.reply, close=close)
+        else:
+            return True
+        return False
+
+    async def _entered(self, door: Door, exchange: Exchange, shown: Sequence[str]) -> Reply | None:
+        login = await door.enter(shown, self.parent.place.client)
+        if isinstance(login, Turned):
+            return framing.turned(login)
+        exchange.request = replace(exchange.request, user=login.user)
+        return None
 
     def send_reply(self, reply: Reply, *, close: bool = False) -> layer.CommandGenerator[None]:
         """Sends the whole of `reply`; `close` also ends an HTTP/1 connection."""
@@ -191,6 +226,14 @@ class ReplyStream(HttpStream):
         assert self.exchange is not None
         logger.error("%s: %s", ident, _place(self.exchange), exc_info=fault)
         return framing.failed(ident)
+
+
+def connect_failed(error: str) -> http.Response:
+    reply = framing.refused(Refusal(502, error.removeprefix("Connection killed: "), Detail.UPSTREAM))
+    assert isinstance(reply.body, bytes)
+    made = response(reply.status, framing.phrase(reply), reply.headers)
+    made.data.content = reply.body
+    return made
 
 
 def release(reply: Reply) -> None:

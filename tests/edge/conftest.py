@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from proxy_addon.addon import Hubgate
+from proxy_addon.auth import Door
 from proxy_addon.edge.admission import Admission
 from proxy_addon.master import Proxy
 from tests.edge.stand_in import HUB, StandIn
@@ -88,9 +89,12 @@ async def serve(engine: StandIn, confdir: Path) -> AsyncIterator[Serve]:
     clients: list[Client] = []
 
     async def start(
-        admission: Admission | None = None, deadline: float = 15.0, upstream_ca: Path | None = None
+        admission: Admission | None = None,
+        deadline: float = 15.0,
+        upstream_ca: Path | None = None,
+        door: Door | None = None,
     ) -> Callable[[], Awaitable[Client]]:
-        proxy = Proxy(Hubgate(engine, admission, deadline), listen=[("127.0.0.1", 0)], confdir=confdir)
+        proxy = Proxy(Hubgate(engine, admission, deadline, door), listen=[("127.0.0.1", 0)], confdir=confdir)
         if upstream_ca is not None:
             proxy._master.options.update(ssl_verify_upstream_trusted_ca=str(upstream_ca))
         ((_, port),) = await proxy.bind()

@@ -115,7 +115,7 @@ def test_how_many_are_remembered_has_a_bound() -> None:
     policy, request = Policy(), request_for("GET", URL)
     for number in range(100):
         subject = Subject(Repo("huggingface", "models", f"a/{number}"), "main", "x")
-        settled.keep(policy, subject, request.client, (), Grounds({}), 0.0)
+        settled.keep(policy, subject, request, (), Grounds({}), 0.0)
         assert settled.find(policy, subject, request, None, 1.0) == ()
         assert len(settled) <= 10
         assert settled.find(policy, subject, request, None, 60.0) is None
