@@ -13,13 +13,14 @@ import asyncio
 import json
 import logging
 import zlib
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 
 from cachetools import LRUCache
 
 from ..core.messages import Body, Buffer, Headers, Reply, StoredResponse
 from ..hub.xet import Identity, identities, identity
 from .means import Means
+from .promised import Promised
 
 _MARK = b'"xetHash"'
 _AT_ONCE = 1000  # that one listing may teach
@@ -32,7 +33,7 @@ class Identities:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._known: LRUCache[str, Identity | None] = LRUCache(16384)  # None: told two ways
-        self._working: set[asyncio.Task[None]] = set()
+        self._promised = Promised()
 
     async def find(self, file: str) -> Identity | None:
         if file not in self._known:
@@ -48,7 +49,7 @@ class Identities:
         for each in new:
             self._believe(each)
         if new:
-            self._soon(self._keep(new))
+            self._promised.soon(self._keep(new))
 
     def _believe(self, told: Identity) -> None:
         if self._known.setdefault(told.file, told) != told:
@@ -72,7 +73,7 @@ class Identities:
 
     def _listed(self, data: bytes, coding: str) -> None:
         if (coding != "identity" or _MARK in data) and len(data) <= _LARGEST:
-            self._soon(self._learn_listing(data, coding))
+            self._promised.soon(self._learn_listing(data, coding))
 
     async def _learn_listing(self, data: bytes, coding: str) -> None:
         self.learn(*await asyncio.to_thread(_read, data, coding))
@@ -89,14 +90,8 @@ class Identities:
                 _key(each.file), (StoredResponse(200, Headers(), now, now, kind="xet", facts=facts),)
             )
 
-    def _soon(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._working.add(task)
-        task.add_done_callback(self._working.discard)
-
     async def settle(self) -> None:
-        while self._working:
-            await asyncio.wait(self._working, timeout=5)
+        await self._promised.settle()
 
 
 class Overheard:

@@ -10,7 +10,6 @@ import asyncio
 import json
 import re
 import zlib
-from collections.abc import Coroutine
 from dataclasses import replace
 from itertools import islice
 from urllib.parse import urljoin, urlsplit
@@ -24,6 +23,7 @@ from ..hub import modelscope as ms
 from ..hub.resources import COMMIT, SHA256, Document, File, Plain, Resource, Secret, Subject
 from .identities import Overheard, inflated, legible
 from .means import Means
+from .promised import Promised
 
 AT_ONCE = 2000  # claims of one listing: a page of the hub's names a thousand files, by two hashes
 HELD = 64 * 1024 * 1024  # bytes of listings that wait to be learned; what comes beyond goes by
@@ -40,7 +40,7 @@ class Overhearing:
     def __init__(self, means: Means) -> None:
         self._means, self._known = means, means.provenance
         self._heard: LRUCache[tuple[object, ...], bool] = LRUCache(16384)  # what told already all that it tells
-        self._working: set[asyncio.Task[None]] = set()
+        self._promised = Promised()
         self._held = 0
 
     def overhear(self, request: Request, resource: Resource, about: tuple[Subject, ...], reply: Reply) -> Reply:
@@ -106,7 +106,7 @@ class Overhearing:
             f"{kind}:{hash}" for kind, hash in (("sha256", hf.bare(tag)), ("xet", xet or "")) if SHA256.match(hash)
         ]
         for name, subject in ((name, subject) for name in names for subject in _at(about, headers)):
-            self._soon(self._known.learn(name, subject))
+            self._promised.soon(self._known.learn(name, subject))
 
     def _told_listing(self, doc: Document, about: tuple[Subject, ...], reply: Reply) -> None:
         coding, headers = legible(reply), reply.headers
@@ -120,7 +120,7 @@ class Overhearing:
             if self._held + len(data) <= HELD:
                 self._heard[mark] = True
                 self._held += len(data)
-                self._soon(self._learn_listing(data, coding, doc.hub, subjects))
+                self._promised.soon(self._learn_listing(data, coding, doc.hub, subjects))
 
         if isinstance(reply.body, bytes):
             heard(reply.body)
@@ -136,14 +136,8 @@ class Overhearing:
         finally:
             self._held -= len(data)
 
-    def _soon(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._working.add(task)
-        task.add_done_callback(self._working.discard)
-
     async def settle(self) -> None:
-        while self._working:
-            await asyncio.wait(self._working, timeout=5)
+        await self._promised.settle()
 
 
 def _at(about: tuple[Subject, ...], headers: Headers) -> tuple[Subject, ...]:

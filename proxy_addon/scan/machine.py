@@ -5,6 +5,7 @@ An import of an import (getattr) is told too, and so is a change made to an impo
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ LINE = 64 * 1024
 MOST_ITEMS = 32  # of a dict that is followed
 
 
-class Machine:
+class Machine(ABC):
     """`calls` counts what would be called. With `arrays` the stream is read as joblib does, with raw arrays in it."""
 
     def __init__(self, reader: Reader, notes: Notes, *, arrays: bool) -> None:
@@ -30,9 +31,9 @@ class Machine:
         self._marks: list[int] = []
         self._memo, self._protocol, self._frame = Memo(), 0, 0
 
+    @abstractmethod
     def inside(self) -> None:
         """Walk the pickle that begins here, in the middle of this one."""
-        raise NotImplementedError
 
     def _pop(self, code: int, fence: int) -> None:
         if len(self._stack) > fence:

@@ -49,7 +49,7 @@ async def claimed(hub: TestHub, r: Rig, xet: str, size: int, where: str) -> None
         hub.add(Repo("evil/own", files={"a.bin": Synthetic(size, 99)}, storage={"a.bin": "xet"}))
         hub.knob(path="/evil/own/resolve/*", headers=fields)
         assert (await r.head(f"{H}/evil/own/resolve/main/a.bin")).header("X-Xet-Hash") == xet
-    await until(lambda: not r.parts.engine._xet.identities._working)
+    await r.parts.engine._xet.identities.settle()
 
 
 @pytest.mark.parametrize("where", ["card", "listing", "head"])
