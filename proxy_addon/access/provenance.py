@@ -19,7 +19,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cachetools import LRUCache, TTLCache
@@ -57,6 +57,7 @@ class Provenance:
         self._links: TTLCache[bytes, _Handed] = TTLCache(131_072, LASTS, timer)
         self._tokens: TTLCache[bytes, _Handed] = TTLCache(65_536, LASTS, timer)
         self._names: LRUCache[str, _Known] = LRUCache(65_536)
+        self._coming: dict[str, list[Subject]] = {}  # heard, and not yet put beside what is on disk
 
     # -- what was handed out ----------------------------------------------------------------------------------------
 
@@ -96,32 +97,56 @@ class Provenance:
     async def find(self, name: str) -> tuple[Subject, ...]:
         """`name`: "sha256:…", "xet:…", "id:…" (a repo's, of Hugging Face), "number:{site}/{type}/{n}" (ModelScope)."""
         known = await self._known(name)
-        return () if known is None else known.subjects
+        return self._with_coming(name, () if known is None else known.subjects)
 
     def seen(self, name: str) -> tuple[Subject, ...]:
         """From memory; raises LookupError where that does not tell."""
-        return self._names[name].subjects
+        return self._with_coming(name, self._names[name].subjects)
+
+    def _with_coming(self, name: str, found: tuple[Subject, ...]) -> tuple[Subject, ...]:
+        for subject in self._coming.get(name, ()):
+            found = _added(name, found, subject) or found
+        return found
 
     def knows(self, name: str, subject: Subject) -> bool:
         """Whether `learn` would have nothing to do, as far as memory tells."""
         known = self._names.get(name)
         return known is not None and (subject in known.subjects or _added(name, known.subjects, subject) is None)
 
-    async def learn(self, name: str, *subjects: Subject) -> None:
-        """What a disk refuses is remembered until the process ends."""
-        known = await self._known(name) or _Known((), 0.0)
-        found = known.subjects
-        for subject in subjects:
-            if subject.path is None or len(subject.path) <= LONGEST:
-                found = _added(name, found, Subject(subject.repo, subject.rev, subject.path)) or found
-        if found == known.subjects:
-            return
-        now = self._clock()
-        told = {(each.repo, each.path) for each in found} != {(each.repo, each.path) for each in known.subjects}
-        late = not 0 <= now - known.written < _RENEW
-        self._names[name] = _Known(found, now if told or late else known.written)
+    def learn(self, name: str, *subjects: Subject) -> Coroutine[None, None, None]:
+        """To be awaited; who asks before that is done is told of it all the same. What a disk refuses is remembered
+        until the process ends."""
+        new = [
+            Subject(each.repo, each.rev, each.path)
+            for each in subjects
+            if each.path is None or len(each.path) <= LONGEST
+        ]
+        self._coming.setdefault(name, []).extend(new)
+        return self._learn(name, new)
+
+    async def _learn(self, name: str, new: Sequence[Subject]) -> None:
+        try:
+            known = await self._known(name) or _Known((), 0.0)
+            found = known.subjects
+            for subject in new:
+                found = _added(name, found, subject) or found
+            if found == known.subjects:
+                return
+            now = self._clock()
+            told = {(each.repo, each.path) for each in found} != {(each.repo, each.path) for each in known.subjects}
+            late = not 0 <= now - known.written < _RENEW
+            self._names[name] = _Known(found, now if told or late else known.written)
+        finally:
+            self._arrived(name, new)
         if told or late:
             await self._write(name)
+
+    def _arrived(self, name: str, new: Sequence[Subject]) -> None:
+        coming = self._coming[name]
+        for subject in new:
+            coming.remove(subject)
+        if not coming:
+            del self._coming[name]
 
     async def _known(self, name: str) -> _Known | None:
         if (known := self._names.get(name)) is not None:

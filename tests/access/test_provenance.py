@@ -206,3 +206,30 @@ async def test_rows_hold_names_and_nothing_else(known: Provenance, rows: Countin
     ((key, (row,)),) = rows.rows.items()
     assert key == f"origin:{HASH}" and not row.url and not row.headers.fields
     assert [json.loads(text) for _, text in row.facts] == [["huggingface", "models", "o/a", "", COMMITS[0], "w.bin"]]
+
+
+async def test_what_was_heard_is_known_before_the_disk_was_read(clock: Hands) -> None:
+    reading, go = asyncio.Event(), asyncio.Event()
+
+    class Slow(DictResponses):
+        async def get(self, key: str) -> Sequence[StoredResponse]:
+            reading.set()
+            await go.wait()
+            return await super().get(key)
+
+    rows = Slow()
+    known = Provenance(rows, clock, clock)
+    learning = known.learn(HASH, at("o/a"))
+    asked = [asyncio.create_task(known.find(HASH))]
+    await asyncio.wait_for(reading.wait(), 5)
+    learned = asyncio.create_task(learning)
+    asked.append(asyncio.create_task(known.find(HASH)))
+    go.set()
+    for each in asked:
+        assert await asyncio.wait_for(each, 5) == (at("o/a"),)
+    await asyncio.wait_for(learned, 5)
+    learning = known.learn(HASH, at("o/b"))
+    assert known.seen(HASH) == (at("o/a"), at("o/b")), "and beside what is in memory"
+    await learning
+    assert known.seen(HASH) == (at("o/a"), at("o/b"))
+    assert known._coming == {}
