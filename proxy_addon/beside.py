@@ -6,32 +6,27 @@ If it ends by itself it is started again after a while. The server never waits f
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import pickle
-import sys
 import time
 
+from .companion import Companion
 from .config import Settings
 from .core.errors import ConfigError
 from .sync import Journal, Standing
 
 log = logging.getLogger(__name__)
 AGAIN = 60.0  # seconds
-PATIENCE = 10.0  # seconds that it has to end by itself
-_COMMAND = (sys.executable, *(["-O"] if sys.flags.optimize else []), "-P", "-m", "proxy_addon.background")
 
 
 class Beside:
     def __init__(self, settings: Settings) -> None:
         """Raises ConfigError when the journal cannot be had."""
-        self._settings = settings.model_copy(update={"access_log": None})
+        self._companion = Companion("proxy_addon.background", settings.model_copy(update={"access_log": None}))
         self._listed = {str(each.repo) for each in settings.sync}
         try:
             self._journal = Journal(settings.cache.dir)
         except OSError as fault:
             raise ConfigError(settings.fault("cache.dir", f"{fault}; give it to this user")) from fault
-        self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -48,20 +43,13 @@ class Beside:
         """Begin to end; what has come stays."""
         if self._task is not None:
             self._task.cancel()
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+        self._companion.stop()
 
     async def close(self) -> None:
         self.stop()
         if self._task is not None:
             await asyncio.wait([self._task])
-        if self._process is not None:
-            try:
-                await asyncio.wait_for(self._process.wait(), PATIENCE)
-            except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
-                await self._process.wait()
+        await self._companion.close()
         self._journal.close()
 
     def standings(self) -> list[Standing]:
@@ -86,10 +74,7 @@ class Beside:
     async def _keep_running(self) -> None:
         while True:
             try:
-                self._process = await asyncio.create_subprocess_exec(*_COMMAND, stdin=asyncio.subprocess.PIPE)
-                assert self._process.stdin is not None
-                self._process.stdin.write(pickle.dumps(self._settings))
-                if (status := await self._process.wait()) == 0:
+                if (status := await self._companion.run()) == 0:
                     log.info("sync: nothing is listed here, and what was is let go")
                     return
                 log.error("what keeps repos in sync ended with status %d; again in %.0f s", status, AGAIN)

@@ -39,8 +39,9 @@ _STATS = {
     "pieces": ("hubgate_cache_pieces", "Pieces of blobs on disk"),
     "memory_bytes": ("hubgate_memory_bytes", "Bytes in the memory tier"),
     "evicted": ("hubgate_evicted", "Pieces evicted since start"),
+    "damaged": ("hubgate_damaged_pieces", "Pieces that were found damaged on disk since start, and fetched again"),
 }
-_GROWING = frozenset({"evicted"})
+_GROWING = frozenset({"evicted", "damaged"})
 
 _Key = tuple[str, str, str]
 

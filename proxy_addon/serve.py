@@ -26,6 +26,7 @@ from .core.errors import ConfigError
 from .edge.admission import Admission
 from .master import Proxy
 from .ports import explain_bind, who_listens
+from .scrubber import Scrubber
 from .sync import journal
 from .wiring import Assembly, assemble, other_hosts
 
@@ -51,6 +52,8 @@ async def _serve(settings: Settings, announce: Announce) -> int:
     parts = await assemble(settings, keeps=True)
     listener: admin.Listening | None = None
     beside: Beside | None = None
+    scrubber = Scrubber(settings, parts.store.quarantine)
+    scrubber.standing.register(parts.metrics)
     try:
         beside = _beside(settings, parts)
         proxy = Proxy(
@@ -59,21 +62,23 @@ async def _serve(settings: Settings, announce: Announce) -> int:
             confdir=settings.ca.dir,
             tls=tls.Tls(authority, upstream_roots=roots),
         )
-        listener = await _admin(settings, authority, parts, proxy, beside)
+        listener = await _admin(settings, authority, parts, proxy, beside, scrubber)
         try:
             addresses = await proxy.bind()
         except OSError as fault:
             raise _bind_fault(settings, fault) from fault
-        _on_signals(proxy, parts, settings.drain, beside)
+        _on_signals(proxy, parts, settings.drain, [scrubber, *([beside] if beside else [])])
         announce(settings, [Listen(host, port) for host, port in addresses], authority)
         if beside is not None:
             beside.start()
+        scrubber.start()
         await proxy.run(settings.drain)
     finally:
         if listener is not None:
             await listener.close()
         if beside is not None:
             await beside.close()
+        await scrubber.close()
         await parts.close()
     return 0
 
@@ -90,13 +95,13 @@ def _beside(settings: Settings, parts: Assembly) -> Beside | None:
 
 
 async def _admin(
-    settings: Settings, authority: Handout, parts: Assembly, proxy: Proxy, beside: Beside | None
+    settings: Settings, authority: Handout, parts: Assembly, proxy: Proxy, beside: Beside | None, scrubber: Scrubber
 ) -> admin.Listening | None:
     at = settings.admin.listen
     if at is None:
         return None
     application = admin.create_app(
-        lambda: _health(parts, proxy),
+        lambda: _health(parts, proxy, scrubber),
         authority,
         parts.metrics,
         settings.clients,
@@ -115,7 +120,7 @@ def _synced(beside: Beside | None) -> list[Synced]:
     return [Synced(at.repo, at.lag(now), at.behind, at.fault) for at in stands]
 
 
-def _health(parts: Assembly, proxy: Proxy) -> admin.Health:
+def _health(parts: Assembly, proxy: Proxy, scrubber: Scrubber) -> admin.Health:
     reasons = []
     if proxy.addon.draining:
         reasons.append("draining: no new connections are taken")
@@ -124,7 +129,7 @@ def _health(parts: Assembly, proxy: Proxy) -> admin.Health:
     if parts.access_log is not None and parts.access_log.lost:
         reasons.append(f"{parts.access_log.lost} lines of the access log were lost")
     locked = parts.door.users.reasons if parts.door is not None else ()
-    return admin.Health((*reasons, *parts.rulebook.reasons, *locked))
+    return admin.Health((*reasons, *scrubber.standing.reasons, *parts.rulebook.reasons, *locked))
 
 
 def _bind_fault(settings: Settings, fault: OSError) -> ConfigError:
@@ -134,7 +139,7 @@ def _bind_fault(settings: Settings, fault: OSError) -> ConfigError:
     return ConfigError(settings.fault("listen", str(fault)))
 
 
-def _on_signals(proxy: Proxy, parts: Assembly, drain: float, beside: Beside | None) -> None:
+def _on_signals(proxy: Proxy, parts: Assembly, drain: float, companions: Sequence[Beside | Scrubber]) -> None:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -142,8 +147,8 @@ def _on_signals(proxy: Proxy, parts: Assembly, drain: float, beside: Beside | No
             log.warning("told to stop again: what is still open is cut")
         else:
             log.info("stopping; open downloads have %.0f s to finish, a second signal cuts them", drain)
-        if beside is not None:
-            beside.stop()
+        for companion in companions:
+            companion.stop()
         proxy.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):

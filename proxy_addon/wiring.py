@@ -120,7 +120,8 @@ async def assemble(
     """
     hubs = settings.hubs
     door = await asyncio.to_thread(_door, settings, timer) if keeps and settings.auth is not None else None
-    store = DiskStore(settings.cache.dir, settings.cache.size, settings.cache.memory, clock=clock)
+    cache = settings.cache
+    store = DiskStore(cache.dir, cache.size, cache.memory, quarantine=cache.quarantine, clock=clock)
     await store.open()
     rulebook = await asyncio.to_thread(rulebook_of, settings, clock, keeps)
     metrics = Metrics(store.stats)

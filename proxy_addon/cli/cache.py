@@ -13,9 +13,10 @@ import typer
 
 from ..hub.targets import Target, target
 from ..written.units import duration
-from . import options
+from . import options, quarantine
 
 app = typer.Typer(no_args_is_help=True, help="What the cache holds: see it, pin it, remove it, check it.")
+app.add_typer(quarantine.app, name="quarantine")
 
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 Named = Annotated[str, typer.Argument(metavar="TARGET", help="A repo, as hf:org/name[@rev], or a blob.")]
@@ -74,12 +75,17 @@ def verify(
     name: Annotated[str | None, typer.Argument(metavar="[TARGET]", help="A repo or a blob; else everything.")] = None,
     config: options.ConfigFile = None,
     json: Json = False,
+    repair: Annotated[
+        bool, typer.Option("--repair/--no-repair", help="Drop what is damaged, or only tell of it.")
+    ] = True,
 ) -> int:
-    """Read everything and check its digests; what is damaged is dropped, to be fetched again when it is asked for."""
-    from . import keeping
+    """Read everything and check its digests; what is damaged is dropped, to be fetched again when it is asked for.
+
+    Exits with 0 when all is good, 1 when damage was found, 2 when the cache could not be read."""
+    from . import checking, keeping
 
     repo = _repo(name) if name else None
-    return keeping.run(options.settings(config), lambda store: keeping.verify(store, name, repo, json))
+    return keeping.run(options.settings(config), lambda store: checking.verify(store, name, repo, json, repair))
 
 
 @app.command()

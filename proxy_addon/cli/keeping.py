@@ -12,14 +12,15 @@ from ..config import Settings
 from ..hub.resources import File
 from ..hub.targets import Target, spelled
 from ..store.local import DiskStore
-from .output import as_json, bars, console, human, shown, table, tell
+from .output import as_json, human, table, tell
 
 
 def run(settings: Settings, work: Callable[[DiskStore], Awaitable[int]]) -> int:
     """Do it with the store of this configuration. Raises ConfigError."""
 
     async def opened() -> int:
-        store = DiskStore(settings.cache.dir, settings.cache.size, settings.cache.memory)
+        cache = settings.cache
+        store = DiskStore(cache.dir, cache.size, cache.memory, quarantine=cache.quarantine)
         await store.open()
         try:
             return await work(store)
@@ -38,9 +39,9 @@ async def ls(store: DiskStore, json: bool, blobs: bool) -> int:
 
 async def show(store: DiskStore, name: str, repo: Target | None, json: bool) -> int:
     """The files of a repo, or one blob."""
-    found = await _found(store, name, repo)
+    found = await looked_up(store, name, repo)
     if not found:
-        return _nothing(name)
+        return nothing(name)
     if json:
         as_json([_described(entry) for entry in found])
     elif repo is None:
@@ -55,9 +56,9 @@ async def show(store: DiskStore, name: str, repo: Target | None, json: bool) -> 
 async def rm(store: DiskStore, name: str, repo: Target | None, json: bool) -> int:
     """Forget it, unless it is pinned."""
     catalogue = Catalogue(store)
-    found = await _found(store, name, repo)
+    found = await looked_up(store, name, repo)
     if not found:
-        return _nothing(name)
+        return nothing(name)
     if any(entry.listed.kept for entry in found):
         tell(f"{name} is pinned; first: hubgate cache unpin {name}")
         return 1
@@ -73,29 +74,6 @@ async def rm(store: DiskStore, name: str, repo: Target | None, json: bool) -> in
         also = f"; {len(stay)} stay, other files are the same" if stay else ""
         typer.echo(f"removed {len(gone)} blobs, {human(freed)}{also}")
     return 0
-
-
-async def verify(store: DiskStore, name: str | None, repo: Target | None, json: bool) -> int:
-    """Read all of it; drop what is damaged."""
-    found = await _found(store, name, repo) if name else await Catalogue(store).entries()
-    if name and not found:
-        return _nothing(name)
-    damaged: list[tuple[Entry, list[int]]] = []
-    with bars(console(stderr=json)) as progress:
-        task = progress.add_task("verify", total=sum(entry.listed.held for entry in found))
-        for entry in found:
-            bad = await store.blobs.verify(entry.blob, lambda size: progress.advance(task, size))
-            if bad:
-                damaged.append((entry, bad))
-    held = sum(entry.listed.held for entry in found)
-    if json:
-        dropped = [{"blob": e.blob, "pieces": bad, "files": _names(e)} for e, bad in damaged]
-        as_json({"blobs": len(found), "bytes": held, "dropped": dropped})
-    else:
-        for entry, bad in damaged:
-            typer.echo(f"damaged: {shown(', '.join(_names(entry)) or entry.blob)}: {len(bad)} pieces dropped")
-        typer.echo(f"read {len(found)} blobs, {human(held)}: {len(damaged)} damaged")
-    return 1 if damaged else 0
 
 
 async def stats(store: DiskStore, json: bool) -> int:
@@ -123,9 +101,9 @@ async def stats(store: DiskStore, json: bool) -> int:
 
 async def keep(store: DiskStore, name: str, repo: Target | None, kept: bool, json: bool) -> int:
     """Pin or unpin."""
-    found = await _found(store, name, repo)
+    found = await looked_up(store, name, repo)
     if not found:
-        return _nothing(name)
+        return nothing(name)
     blobs = {entry.blob for entry in found}
     if repo is not None:
         blobs |= await Catalogue(store).documents(repo)
@@ -140,14 +118,14 @@ async def keep(store: DiskStore, name: str, repo: Target | None, kept: bool, jso
     return 0
 
 
-async def _found(store: DiskStore, name: str, repo: Target | None) -> list[Entry]:
+async def looked_up(store: DiskStore, name: str, repo: Target | None) -> list[Entry]:
     if repo is not None:
         return await Catalogue(store).of(repo)
     one = await Catalogue(store).one(name)
     return [one] if one else []
 
 
-def _nothing(name: str) -> int:
+def nothing(name: str) -> int:
     tell(f"{name}: nothing of it is here")
     return 1
 
@@ -191,7 +169,7 @@ def _list_blobs(entries: list[Entry], json: bool) -> None:
     if json:
         as_json([_described(entry) for entry in entries])
         return
-    rows = [(*_figures(entry), ", ".join(_names(entry)) or entry.listed.manifest.source) for entry in entries]
+    rows = [(*_figures(entry), ", ".join(names(entry)) or entry.listed.manifest.source) for entry in entries]
     table(("size", "here", "pinned", "blob", "what"), rows, right=("size", "here"))
 
 
@@ -209,12 +187,12 @@ def _described(entry: Entry) -> dict[str, object]:
         "complete": entry.complete,
         "public": manifest.public,
         "pinned": entry.listed.kept,
-        "files": _names(entry),
+        "files": names(entry),
         "source": manifest.source,
     }
 
 
-def _names(entry: Entry) -> list[str]:
+def names(entry: Entry) -> list[str]:
     return [_name(file) for file in entry.files]
 
 

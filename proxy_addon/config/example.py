@@ -14,6 +14,9 @@ cache:
   dir: ~/.cache/hubgate
   size: 200GB                     # bytes on disk
   memory: 256MB                   # stored responses and small bodies kept in memory
+  quarantine: 1GB                 # bytes found wrong that are kept aside for you to look at, beside `size`
+  scrub: 30d                      # everything on disk is read and checked once in that time; null: never
+  scrub_rate: 20MB/s              # and no faster
 freshness:                        # how long before the hub is asked again
   ref: 5m                         # a branch or tag -> commit
   api: 60s                        # repo info, listings

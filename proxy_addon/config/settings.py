@@ -108,6 +108,9 @@ class Cache(Section):
     dir: FilePath = Field(default_factory=lambda: Path("~/.cache/hubgate").expanduser())
     size: Annotated[Bytes, Field(ge=16_000_000)] = 200_000_000_000
     memory: Annotated[Bytes, Field(ge=0)] = 256_000_000
+    quarantine: Annotated[Bytes, Field(ge=0)] = 1_000_000_000
+    scrub: Interval | None = 30 * 86400.0
+    scrub_rate: Rate = 20_000_000.0
 
 
 class Freshness(Section):

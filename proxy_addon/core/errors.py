@@ -28,7 +28,11 @@ class UpstreamFailed(HubgateError):
 
 
 class IntegrityError(HubgateError):
-    """Bytes are not what their digest, size or validator says."""
+    """Bytes are not what their digest, size or validator says. `found`: the digest that they have, if one was made."""
+
+    def __init__(self, reason: str = "", *, found: str = "") -> None:
+        super().__init__(reason)
+        self.found = found
 
 
 class ConfigError(HubgateError):

@@ -60,7 +60,6 @@ class BlobBody:
                 raise BodyLost(str(fault)) from fault
             if self._closed:
                 raise BodyLost("closed") from gone
-            fill.lost(gone.index)  # first: who joins sets the fill off, and what it has begun is not lost
             self._want = fill.join(self._pos, self._end)
             return await self._read_behind(fill, stop)
         data = data[: stop - self._pos] if len(data) > stop - self._pos else data
@@ -115,10 +114,11 @@ class BlobBody:
                 data = fill.pieces.view(landing, self._pos - index * PIECE, reach - index * PIECE)
                 self._holding = landing
             else:
+                came = fill.pieces.came[index]
                 try:
                     data = await self._reader.read(self._pos, reach)
                 except PieceMissing:
-                    fill.lost(index)
+                    fill.lost(index, came)
                     continue
             self._pos += len(data)
             if self._want is not None:

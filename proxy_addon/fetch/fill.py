@@ -14,8 +14,7 @@ is already here, or than `CHEAP` bytes; otherwise it stops when the pieces that 
 the next one.
 
 When the disk refuses a piece the fill goes on *diskless*: pieces stay in memory while a reader is within `NEAR` pieces
-of them, or the proof within twice that, and no reader runs further ahead of the proof; so a full disk costs the cache,
-not the download. Who comes later makes a fill of his own.
+of them, or the proof within twice that, and no reader runs further ahead of the proof. Who comes later makes his own.
 """
 
 from __future__ import annotations
@@ -116,9 +115,9 @@ class Fill:
             self._kick.set()
             self.pieces.notify(MOVED)
 
-    def lost(self, piece: int) -> None:
-        """A piece that was here is gone (evicted, or bad on disk): fetch it again."""
-        self.pieces.lost(piece)
+    def lost(self, piece: int, came: int | None = None) -> None:
+        """A piece that was here is gone (evicted, or bad on disk): fetch it again, unless that was done."""
+        self.pieces.lost(piece, came)
         self._kick.set()
 
     def give_up(self) -> None:
@@ -274,11 +273,12 @@ class Fill:
         behind = [here for here, last in (want.span for want in self._wants) if here <= index < last]
         return bool(behind) and max(behind) + NEAR <= index and any(map(self.pieces.here, behind))
 
-    async def _discard(self) -> None:
+    async def _discard(self, wrong: IntegrityError | None = None) -> None:
         """What came cannot be trusted. Until that is done newcomers join this fill, and end with it."""
         if not (self.manifest.sealed or self._discarded):
-            self._discarded = True
-            await self._blobs.drop(self.manifest.blob)
+            self._discarded, blob = True, self.manifest.blob
+            with self.pieces.whole() as landed:
+                await (self._blobs.condemn(blob, wrong.found, landed) if wrong else self._blobs.drop(blob))
 
     async def _prove(self) -> None:
         try:
@@ -287,8 +287,8 @@ class Fill:
                 await self.pieces.progress(ANY)
             if not self.diskless:
                 await self._seal()
-        except IntegrityError:
-            await self._discard()
+        except IntegrityError as fault:
+            await self._discard(fault)
             raise
         self.manifest = replace(self.manifest, sealed=True)
         self.pieces.notify_all()

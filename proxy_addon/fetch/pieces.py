@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from bisect import insort
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from ..core.messages import Buffer
 from ..store.contract import PIECE, Manifest
@@ -41,6 +43,7 @@ class Pieces:
         self.manifest, self.present = manifest, present
         self.absent = [i for i in range(manifest.pieces) if i not in present]
         self.landing: dict[int, Landing] = {}
+        self.came = Counter[int]()  # how often each was stored
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._spare: list[bytearray] = []
 
@@ -90,6 +93,7 @@ class Pieces:
 
     def stored(self, index: int) -> None:
         """The piece is in the store now; its buffer is free."""
+        self.came[index] += 1
         self.present.add(index)
         self._free(self.landing.pop(index, None))
         self.notify(index, ANY)
@@ -99,8 +103,11 @@ class Pieces:
         self._free(self.landing.pop(index, None))
         self.lost(index)
 
-    def lost(self, index: int) -> None:
-        """A piece that was here is gone: it is missing."""
+    def lost(self, index: int, came: int | None = None) -> None:
+        """A piece that was here is gone: it is missing. Not if it has come again: it had when it was read, `came`
+        times. Of many who find the same piece bad only the first has it fetched."""
+        if came is not None and came != self.came[index]:
+            return
         self.present.discard(index)
         if index not in self.landing and index not in self.absent:
             insort(self.absent, index)
@@ -145,6 +152,16 @@ class Pieces:
         """Bytes of a landing piece; `release` it when done with them."""
         landing.views += 1
         return memoryview(landing.buffer)[start:end]
+
+    @contextmanager
+    def whole(self) -> Iterator[dict[int, Buffer]]:
+        """What has landed whole and is not written yet; nobody overwrites it meanwhile."""
+        landed = {index: landing for index, landing in self.landing.items() if landing.full}
+        try:
+            yield {index: self.view(landing, 0, landing.filled) for index, landing in landed.items()}
+        finally:
+            for landing in landed.values():
+                self.release(landing)
 
     def release(self, landing: Landing) -> None:
         landing.views -= 1

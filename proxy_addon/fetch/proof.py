@@ -8,12 +8,12 @@ verifies what it reads. The work is done in a thread.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from blake3 import blake3
 
+from ..core.digests import Digest, digest_for
 from ..core.errors import IntegrityError
 from ..core.messages import Buffer
 from ..store.contract import PIECE, Blobs, Manifest, PieceMissing, PieceReader
@@ -33,7 +33,7 @@ class Judge(Protocol):
 
 
 class ByDigest:
-    def __init__(self, digest: Any, expected: str) -> None:
+    def __init__(self, digest: Digest, expected: str) -> None:
         self.fingerprint: bytes | None = None
         self._digest, self._expected = digest, expected
 
@@ -45,7 +45,7 @@ class ByDigest:
 
     def end(self) -> None:
         if self._digest.hexdigest() != self._expected:
-            raise IntegrityError("upstream sent bytes with another digest")
+            raise IntegrityError("upstream sent bytes with another digest", found=self._digest.hexdigest())
 
 
 class ByStructure:
@@ -82,21 +82,22 @@ class BySize:
     def end(self) -> None: ...
 
 
-_JUDGES: dict[str, Callable[[Manifest, str], Judge]] = {
-    "sha256": lambda manifest, name: ByDigest(hashlib.sha256(), name),
-    "git": lambda manifest, name: ByDigest(hashlib.sha1(b"blob %d\0" % manifest.size, usedforsecurity=False), name),
-    "xorb": lambda manifest, name: ByStructure(Frames(), blake3()),
+_JUDGES: dict[str, Callable[[Manifest], Judge]] = {
+    "xorb": lambda manifest: ByStructure(Frames(), blake3()),
 }
 
 
 def judge_of(manifest: Manifest) -> Judge:
-    scheme, _, name = manifest.blob.partition(":")
-    made = _JUDGES.get(scheme)
-    return made(manifest, name) if made is not None else BySize()
+    if (digest := digest_for(manifest.blob, manifest.size)) is not None:
+        return ByDigest(*digest)
+    made = _JUDGES.get(manifest.blob.partition(":")[0])
+    return made(manifest) if made is not None else BySize()
 
 
 class Proof:
-    def __init__(self, blobs: Blobs, pieces: Pieces, advanced: Callable[[], None], lost: Callable[[int], None]) -> None:
+    def __init__(
+        self, blobs: Blobs, pieces: Pieces, advanced: Callable[[], None], lost: Callable[[int, int], None]
+    ) -> None:
         self._blobs, self._pieces, self._advanced, self._lost = blobs, pieces, advanced, lost
         self.done = 0  #: pieces taken so far
         self._judge = judge_of(pieces.manifest)
@@ -127,7 +128,7 @@ class Proof:
                 self._advanced()
             self._judge.end()
         except IntegrityError as fault:
-            raise IntegrityError(f"{manifest.blob}: {fault}") from fault
+            raise IntegrityError(f"{manifest.blob}: {fault}", found=fault.found) from fault
         finally:
             reader.close()
 
@@ -135,7 +136,7 @@ class Proof:
         """Take one stored piece; False, and nothing taken, if it turned out to be gone."""
         pos = self.done * PIECE
         end = pos + self._pieces.manifest.piece_size(self.done)
-        before = self._judge.copy()
+        before, came = self._judge.copy(), self._pieces.came[self.done]
         try:
             while pos < end:
                 data = await reader.read(pos, end)
@@ -143,7 +144,7 @@ class Proof:
                 pos += len(data)
         except PieceMissing:
             self._judge = before
-            self._lost(self.done)
+            self._lost(self.done, came)
             return False
         return True
 

@@ -6,17 +6,18 @@ person sets, which live in the index and hold in every process. Neither keeps it
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from ..core.messages import Buffer
-from .contract import Manifest, PieceMissing
+from .audit import Audit, Finding, Read, unheard
+from .contract import Manifest
 from .index import INLINE, ROW, Index, bytes_key, manifest_key
 from .lanes import Lanes
 from .memory import SMALL, Memory
 from .pieces import Pieces
+from .quarantine import Case, Quarantine
 from .reader import Buffers, DiskReader
 from .room import Room
 from .seen import Seen
@@ -45,11 +46,20 @@ class Pins:
 
 class DiskBlobs:
     def __init__(
-        self, index: Index, pieces: Pieces, room: Room, lanes: Lanes, memory: Memory, seen: Seen, pins: Pins
+        self,
+        index: Index,
+        pieces: Pieces,
+        room: Room,
+        lanes: Lanes,
+        memory: Memory,
+        seen: Seen,
+        pins: Pins,
+        quarantine: Quarantine,
     ) -> None:
         self._index, self._held, self._room, self._lanes = index, pieces, room, lanes
         self._memory, self._seen, self._pins = memory, seen, pins
-        self.pieces = VerifiedPieces(index, pieces, room)
+        self.pieces = VerifiedPieces(index, pieces, room, quarantine)
+        self._audit = Audit(index, self.pieces)
         self._buffers = Buffers()
         self._writes = 0  # begun and ended
 
@@ -126,6 +136,19 @@ class DiskBlobs:
             self._stale(blob)
             self._memory.drop(bytes_key(blob))
 
+    async def condemn(self, blob: str, found: str, landed: Mapping[int, Buffer]) -> None:
+        self._stale(blob)
+        try:
+            manifest = await self._lanes.read(self._index.manifest, blob)
+            if manifest is not None:
+                scheme = blob.partition(":")[0]
+                what = "the hub sent bytes that are not what their name says"
+                case = Case("hub", manifest, what, blob, f"{scheme}:{found}" if found else "")
+                await self._lanes.write(self.pieces.condemn, case, landed)
+        finally:
+            self._stale(blob)
+            self._memory.drop(bytes_key(blob))
+
     def reader(self, manifest: Manifest) -> DiskReader:
         blob = manifest.blob
         self.pin(blob)
@@ -154,19 +177,22 @@ class DiskBlobs:
         return await self._lanes.read(self._listing, after, limit)
 
     async def verify(self, blob: str, read: Callable[[int], None] = lambda size: None) -> list[int]:
-        """Read every piece that is here; the numbers of those that were damaged, and are now dropped.
+        """Read every piece that is here; the numbers of those that were damaged, and are now dropped."""
+        found = await self.examine(blob, "verify", lambda _, size: read(size))
+        return [finding.piece for finding in found if finding.piece is not None]
 
-        `read` is told the bytes of each piece that was looked at."""
-        manifest = await self.manifest(blob)
-        bad: list[int] = []
-        if manifest is None:
-            return bad
-        for number in sorted(await self.present(blob)):
-            with contextlib.suppress(PieceMissing):
-                if not await self._lanes.read(self.pieces.check, manifest, number):
-                    bad.append(number)
-            read(manifest.piece_size(number))
-        return bad
+    async def examine(
+        self, blob: str, by: str, read: Read = unheard, *, first: int = 0, mend: bool = True
+    ) -> list[Finding]:
+        """`Audit.check`, on a reading thread."""
+        found: list[Finding] = []
+        try:
+            found = await self._lanes.read(self._audit.check, blob, by, read, first=first, mend=mend)
+        finally:
+            self._stale(blob)
+            if found:
+                self._memory.drop(bytes_key(blob))
+        return found
 
     async def keep(self, blob: str, kept: bool) -> None:
         """Never evict the blob, in any process, until `keep(blob, False)`."""

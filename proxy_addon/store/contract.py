@@ -9,7 +9,7 @@ Every coroutine does its disk work off the event loop. `peek` alone is synchrono
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -117,6 +117,11 @@ class Blobs(Protocol):
 
     async def drop(self, blob: str) -> None:
         """Forget the blob and its pieces; open readers keep what they have open."""
+        ...
+
+    async def condemn(self, blob: str, found: str, landed: Mapping[int, Buffer]) -> None:
+        """`drop` a blob that is not what its id says but `found`; it may be kept aside for people, with `landed`,
+        pieces that were never written."""
         ...
 
     def reader(self, manifest: Manifest) -> PieceReader:

@@ -3,7 +3,8 @@
 A row's tag says what it is: R a stored response, M a sealed manifest, P a partial one, U the digests of one piece, B
 the bytes of a small blob, S a setting. R, M and P are what can be found, so the order of eviction is over them, by
 (tag, access_time); U and B live and die with their manifest, in one transaction. Tally counts rows by tag, and under
-"changes" the transactions that changed what another process may hold in memory. Every method blocks; any thread may
+"changes" the transactions that changed what another process may hold in memory, "condemned" the blobs that turned out
+wrong as a whole: even their bytes must leave every memory. Every method blocks; any thread may
 call.
 """
 
@@ -64,12 +65,13 @@ class Index(Shelf):
         f"CREATE TRIGGER IF NOT EXISTS Tally_delete AFTER DELETE ON Cache BEGIN {_COUNT.format('OLD.tag', -1)} END",
         "CREATE TRIGGER IF NOT EXISTS Tally_update AFTER UPDATE OF tag ON Cache WHEN OLD.tag <> NEW.tag BEGIN "
         f"{_COUNT.format('OLD.tag', -1)} {_COUNT.format('NEW.tag', 1)} END",
-        "INSERT OR IGNORE INTO Tally VALUES ('changes', 0)",
+        "INSERT OR IGNORE INTO Tally VALUES ('changes', 0), ('condemned', 0)",
     )
 
     def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
         super().__init__(directory, clock)
         self._own_changes = 0
+        self.refused = 0  # rows that were not as this program writes them
 
     # stored responses
 
@@ -110,7 +112,11 @@ class Index(Shelf):
 
     def manifest(self, blob: str) -> Manifest | None:
         row = self._value(manifest_key(blob))
-        return None if row is None else records.unpack_manifest(row)
+        manifest = None if row is None else records.unpack_manifest(row)
+        if manifest is not None and manifest.blob != blob:
+            self._refuse(manifest_key(blob), "it is another blob's")
+            return None
+        return manifest
 
     def registered(self, blob: str) -> Manifest:
         """Raises FileNotFoundError, as a disk would that has lost something."""
@@ -152,6 +158,14 @@ class Index(Shelf):
             for blob in blobs:
                 self._forget(change, blob)
 
+    def condemn(self, blob: str) -> Manifest | None:
+        """Forget it, and tell every process so; what was on record, None if somebody was first."""
+        with self._change() as change:
+            if (manifest := self.manifest(blob)) is not None:
+                self._forget(change, blob)
+                change.execute("UPDATE Tally SET n = n + ? WHERE tag = 'condemned'", (manifest.sealed,))
+        return manifest
+
     # pieces
 
     def recorded(self, blob: str) -> set[int]:
@@ -174,9 +188,10 @@ class Index(Shelf):
     def small(self, blob: str) -> bytes | None:
         return self._value(bytes_key(blob))
 
-    def lose_small(self, blob: str) -> None:
+    def lose_small(self, blob: str) -> bool:
+        """Whether it was there."""
         with self.rows.change() as change:
-            change.delete("key = ?", (bytes_key(blob),))
+            return change.delete("key = ?", (bytes_key(blob),)) > 0
 
     # bookkeeping
 
@@ -220,11 +235,22 @@ class Index(Shelf):
         tally = dict(self.rows.select("SELECT tag, n FROM Tally"))
         return tally.get("R", 0), tally.get("M", 0) + tally.get("P", 0)
 
-    def token(self) -> tuple[int, int]:
-        """Another value whenever another process has changed something, or the index was replaced."""
+    def token(self) -> tuple[int, int, int]:
+        """(the number of the index, changes of other processes, blobs that were condemned): each only another."""
         with self.rows.writing:
-            ((changes,),) = self.rows.select("SELECT n FROM Tally WHERE tag = 'changes'")
-            return self.generation, changes - self._own_changes
+            tally = dict(self.rows.select("SELECT tag, n FROM Tally WHERE tag IN ('changes', 'condemned')"))
+            return self.generation, tally.get("changes", 0) - self._own_changes, tally.get("condemned", 0)
+
+    def look_through(self, after_key: str, limit: int) -> str:
+        """Read rows in the order of their keys, those that follow `after_key`, and drop what is damaged; the last key,
+        empty at the end."""
+        rows = self.rows.select("SELECT key FROM Cache WHERE key > ? ORDER BY key LIMIT ?", (after_key, limit))
+        for (key,) in rows:
+            if type(key) is not str:
+                self._refuse(key, "its key is no text")
+            else:
+                self.manifest(key[2:]) if key.startswith("m:") else self._value(key)
+        return next((key for (key,) in reversed(rows) if type(key) is str), "")
 
     def pins(self) -> frozenset[str]:
         return frozenset(json.loads(self._value(PINS) or b"[]"))
@@ -251,10 +277,14 @@ class Index(Shelf):
         try:
             return self.rows.value(key)
         except UntrustedRow as reason:
-            log.error("row %r of the index is not as this program writes it (%s): dropped", key, reason)
-            with self.rows.change() as change:
-                change.delete("key = ?", (key,))
+            self._refuse(key, str(reason))
             return None
+
+    def _refuse(self, key: str, reason: str) -> None:
+        log.error("row %r of the index is not as this program writes it (%s): dropped", key, reason)
+        self.refused += 1
+        with self.rows.change() as change:
+            change.delete("key = ?", (key,))
 
     def _rewrite(self, change: Change, manifest: Manifest) -> Manifest:
         change.set(manifest_key(manifest.blob), records.pack_manifest(manifest), "M" if manifest.sealed else "P")

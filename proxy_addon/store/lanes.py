@@ -2,7 +2,7 @@
 
 One thread writes pieces, one writes the index, a few read: a lookup never waits behind a 4 MiB write, and SQLite sees
 one writer at a time. A coroutine that writes does not end, cancelled or not, before its write has: the caller may reuse
-the buffer that it lent. A damaged database is replaced and the call made once more.
+the buffer that it lent. A damaged database is replaced and the call made again.
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ class Lanes:
         return await _settled(self._pieces.submit(self._guarded, partial(work, *args, **kwargs)))
 
     def _guarded[T](self, work: Callable[[], T]) -> T:
-        try:
-            return work()
-        except BrokenRows as broken:
-            for shelf in self._shelves:
-                shelf.heal(broken)
-            return work()
+        for _ in self._shelves:  # each may turn out damaged
+            try:
+                return work()
+            except BrokenRows as broken:
+                for shelf in self._shelves:
+                    shelf.heal(broken)
+        return work()
 
     def close(self) -> None:
         """Wait for all work, and close the connections, each in its own thread."""

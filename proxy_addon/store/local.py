@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import ConfigError
 from .blobs import DiskBlobs, Pins
@@ -22,20 +23,33 @@ from .lanes import Lanes
 from .layout import prepare
 from .memory import Memory
 from .pieces import Pieces
+from .quarantine import Entry, Quarantine
 from .responses import DiskResponses
+from .restoring import put_back
 from .room import Room
+from .rows import BrokenRows
 from .seen import Seen
 from .sweep import GRACE, UNFINISHED, sweep
 
 log = logging.getLogger(__name__)
 LOOK_AROUND = 1.0  # seconds
 ROUNDS_TO_FLUSH = 60
+ROWS_AT_ONCE = 500
+QUARANTINE = 10**9  # bytes
 
 
 class DiskStore:
-    """`size` and `memory` in bytes; `directory` is made when it is not there."""
+    """`size`, `memory` and `quarantine` in bytes; `directory` is made when it is not there."""
 
-    def __init__(self, directory: Path, size: int, memory: int, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        size: int,
+        memory: int,
+        *,
+        quarantine: int = QUARANTINE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._directory, self._size = directory, size
         self._index, self._pieces = Index(directory / "index", clock), Pieces(directory / "pieces", clock)
         self._pins = Pins()
@@ -43,11 +57,21 @@ class DiskStore:
         self._room = Room(self._index, self._pieces, size, self._pins.__contains__, self._seen.flush)
         self._lanes = Lanes(self._index, self._pieces)
         self._memory = Memory(memory)
-        self._token = (0, 0)
+        self._token = (0, 0, 0)
+        self.quarantine = Quarantine(directory / "quarantine", quarantine, clock)
         self._opened = self._closed = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[Any]] = []
         self.responses = DiskResponses(self._index, self._room, self._lanes, self._memory, self._seen)
-        self.blobs = DiskBlobs(self._index, self._pieces, self._room, self._lanes, self._memory, self._seen, self._pins)
+        self.blobs = DiskBlobs(
+            self._index,
+            self._pieces,
+            self._room,
+            self._lanes,
+            self._memory,
+            self._seen,
+            self._pins,
+            self.quarantine,
+        )
         self._view = MemoryView(self.responses, self.blobs)
         self._glances = Glances(self._index, self._lanes, self.responses, self.blobs)
 
@@ -55,6 +79,9 @@ class DiskStore:
         """Raises ConfigError when the directory is not usable, and then has not touched it."""
         try:
             await self._lanes.write(self._start)
+        except BrokenRows as error:
+            await self.close()
+            raise ConfigError(f"cache.dir: {self._directory} does not work as a cache: {error}") from error
         except BaseException:
             await self.close()
             raise
@@ -96,8 +123,30 @@ class DiskStore:
         """See now what other processes have written; happens by itself within a second."""
         token, self._pins.kept = await self._lanes.write(self._current)
         if token != self._token:
-            self._token = token
+            before, self._token = self._token, token
             self._memory.age()
+            if token[2] != before[2]:
+                self._memory.clear()
+
+    async def check_rows(self) -> int:
+        """Read both databases through; how many rows of the index were damaged, and are now dropped.
+
+        A database that is broken is replaced by what is good of it, as always."""
+        before, at = self._index.refused, ""
+        for shelf in (self._index, self._pieces):
+            await self._lanes.read(shelf.check)
+        while at := await self._lanes.read(self._index.look_through, at, ROWS_AT_ONCE):
+            pass
+        return self._index.refused - before
+
+    @property
+    def replaced(self) -> int:
+        """Databases that were found broken, and set aside, since the start."""
+        return self._index.replaced + self._pieces.replaced
+
+    async def restore(self, entry: Entry) -> str:
+        """`put_back`: why not, or nothing. Raises OSError."""
+        return await self._lanes.write(put_back, entry, self.quarantine, self._index, self.blobs.pieces)
 
     def _start(self) -> None:
         prepare(self._directory, self._size)
@@ -105,11 +154,13 @@ class DiskStore:
             self._index.open()
             self._pieces.open()
             self._token, self._pins.kept = self._current()
+        except BrokenRows:
+            raise  # to be set aside, and begun again
         except OSError as error:
             raise ConfigError(f"cache.dir: {self._directory} does not work as a cache: {error}") from error
         self._opened = True
 
-    def _current(self) -> tuple[tuple[int, int], frozenset[str]]:
+    def _current(self) -> tuple[tuple[int, int, int], frozenset[str]]:
         self._index.follow()
         self._pieces.follow()
         return self._index.token(), self._index.pins()
@@ -140,10 +191,12 @@ class DiskStore:
             except OSError as error:
                 log.warning("cache directory %s: %s", self._directory, error)
 
-    async def _sweep_once(self) -> None:
+    async def _sweep_once(self) -> int:
         try:
             found = await self.sweep()
-            if found:
-                log.info("swept %d leftovers of an earlier run", found)
         except OSError as error:
             log.warning("leftovers not swept: %s", error)
+            return 0
+        if found:
+            log.info("swept %d leftovers of an earlier run", found)
+        return found

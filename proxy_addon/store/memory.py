@@ -38,6 +38,10 @@ class Memory:
     def drop(self, key: str) -> None:
         self._entries.pop(key, None)
 
+    def clear(self) -> None:
+        """What was right for ever was not."""
+        self._entries.clear()
+
     def age(self) -> None:
         self.epoch += 1
 

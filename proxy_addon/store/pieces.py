@@ -8,8 +8,10 @@ digests.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from ..core.messages import Buffer
@@ -66,10 +68,27 @@ class Pieces(Shelf):
                 self.discard(blob, index, name)
         return None
 
-    def discard(self, blob: str, index: int, name: str | None) -> bool:
-        """Drop one piece, if its file is still the one that was found bad."""
+    def discard(self, blob: str, index: int, name: str | None, *, leave_file: bool = False) -> bool:
+        """Drop one piece, if its file is still the one that was found bad. `leave_file`: it is the caller's now."""
         with self.rows.change() as change:
-            return change.delete("key = ? AND filename IS ?", (piece_key(blob, index), name)) > 0
+            gone = change.delete("key = ? AND filename IS ?", (piece_key(blob, index), name)) > 0
+            if leave_file:
+                change.doomed.clear()
+        return gone
+
+    def expel(self, blob: str) -> list[tuple[int, Path]]:
+        """Drop the rows of a blob; (number of the piece, its file), which are the caller's now."""
+        low = piece_key(blob, 0)[:-6]
+        span = low, after(low)
+        with self.rows.change() as change:
+            found = change.execute("SELECT key, filename FROM Cache WHERE key >= ? AND key < ?", span).fetchall()
+            change.delete("key >= ? AND key < ?", span)
+            change.doomed.clear()
+        files = list[tuple[int, Path]]()
+        for key, name in found:
+            with contextlib.suppress(UntrustedRow):
+                files.append((int(key[-6:], 16), Path(self.rows.disk.path(name))))
+        return sorted(files)
 
     def indices(self, blob: str) -> set[int]:
         low = piece_key(blob, 0)[:-6]

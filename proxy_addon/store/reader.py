@@ -96,7 +96,7 @@ class DiskReader:
             piece = await self._at_hand(at // PIECE)
             if failed is not None and piece.name == failed.name:  # not a rewrite that we crossed: it is bad
                 self._leave()
-                await self._lanes.read(self._pieces.reject, self._manifest.blob, piece)
+                await self._lanes.read(self._pieces.reject, self._manifest, piece)
                 raise PieceMissing(self._manifest.blob, piece.number)
             offset = at % PIECE
             if piece.data is not None:

@@ -25,6 +25,11 @@ from .disk import BytesDisk
 
 BUSY_TIMEOUT = 20.0  # seconds that one process waits for the other's transaction
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNREADABLE = {  # a file cut short, a bad sector: reading it again gives nothing else
+    sqlite3.SQLITE_IOERR_READ,
+    sqlite3.SQLITE_IOERR_SHORT_READ,
+    sqlite3.SQLITE_IOERR_CORRUPTFS,
+}
 _ERRNO = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
     sqlite3.SQLITE_READONLY: errno.EROFS,
@@ -53,7 +58,7 @@ def fault(error: sqlite3.Error, rows: Rows | None = None) -> Exception:
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return error
-    if code & 0xFF in _BROKEN or "no such table" in str(error) or "no such column" in str(error):
+    if code & 0xFF in _BROKEN or code in _UNREADABLE or "no such table" in str(error) or "no such column" in str(error):
         return BrokenRows(rows, str(error))
     return OSError(_ERRNO.get(code & 0xFF, errno.EIO), f"index: {error}")
 

@@ -10,14 +10,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
 
 from ..core.errors import IntegrityError
 from ..core.messages import Buffer
 from . import records
-from .contract import UNIT, Manifest, PieceMissing
+from .contract import PIECE, UNIT, Manifest, PieceMissing
 from .index import INLINE, ROW, Index
 from .pieces import Pieces
+from .quarantine import Case, Quarantine
 from .room import Room
 
 log = logging.getLogger(__name__)
@@ -53,8 +58,8 @@ class OpenPiece:
 
 
 class VerifiedPieces:
-    def __init__(self, index: Index, pieces: Pieces, room: Room) -> None:
-        self._index, self._pieces, self._room = index, pieces, room
+    def __init__(self, index: Index, pieces: Pieces, room: Room, quarantine: Quarantine) -> None:
+        self._index, self._pieces, self._room, self._quarantine = index, pieces, room, quarantine
         self.bad = 0  # pieces found damaged
 
     def present(self, blob: str) -> set[int]:
@@ -70,9 +75,10 @@ class VerifiedPieces:
         digests = records.unit_digests(data)
         known = self._index.digests(blob, number)
         if known is None and manifest.sealed:
-            self._forsake(blob)
+            self.forsake(blob)
             self._index.registered(blob)
         if known is not None and known != digests:
+            self._quarantine.put(_difference("hub", manifest, number, data, known), [(number, data)])
             raise IntegrityError(f"{blob}: piece {number} differs from what it was")
 
         def keep() -> None:
@@ -87,13 +93,13 @@ class VerifiedPieces:
 
         self._room.spend(len(data) + ROW, blob, keep)
 
-    def open(self, manifest: Manifest, number: int) -> OpenPiece:
-        """Raises `PieceMissing`."""
+    def open(self, manifest: Manifest, number: int, *, ahead: bool = True) -> OpenPiece:
+        """Raises `PieceMissing`. `ahead`: the kernel may begin to read it."""
         blob, size = manifest.blob, manifest.piece_size(number)
         digests = self._index.digests(blob, number)
         if digests is None:
             if manifest.sealed:
-                self._forsake(blob)
+                self.forsake(blob)
             raise PieceMissing(blob, number)
         if manifest.size <= INLINE:
             data = self._index.small(blob)
@@ -113,39 +119,46 @@ class VerifiedPieces:
                 log.warning("piece %s of %s cannot be opened: %s", number, blob, error)
                 raise PieceMissing(blob, number) from error
             else:
-                if WILLNEED is not None:
+                if ahead and WILLNEED is not None:
                     os.posix_fadvise(fd, 0, 0, WILLNEED)
                 return OpenPiece(number, size, digests, found.name, fd)
         if found is not None:
             self._pieces.discard(blob, number, found.name)
         raise PieceMissing(blob, number)
 
-    def reject(self, blob: str, piece: OpenPiece) -> None:
-        """The piece is damaged: drop it, unless another took its place or it is dropped already."""
+    def reject(self, manifest: Manifest, piece: OpenPiece, case: Case | None = None) -> None:
+        """The piece is damaged: set it aside, unless another took its place or it is gone already."""
+        blob, number = manifest.blob, piece.number
+        contents: Buffer | Path = piece.data or b""
         if piece.name is None:
-            self._index.lose_small(blob)
-            dropped = True
+            dropped = self._index.lose_small(blob)
         else:
-            dropped = self._pieces.discard(blob, piece.number, piece.name)
+            contents = Path(self._pieces.rows.disk.path(piece.name))
+            dropped = self._pieces.discard(blob, number, piece.name, leave_file=True)
         if dropped:
             self.bad += 1
-            log.error("piece %s of %s is damaged on disk: dropped, to be fetched again", piece.number, blob)
+            self._quarantine.put(case or self.difference(manifest, piece, "read"), [(number, contents)])
+            log.error("piece %s of %s is damaged on disk: dropped, to be fetched again", number, blob)
 
-    def check(self, manifest: Manifest, number: int) -> bool:
-        """Read one piece through and reject it if it is damaged; raises `PieceMissing`."""
-        piece, buffer = self.open(manifest, number), memoryview(bytearray(UNIT))
-        try:
-            good = all(
-                piece.fill(buffer[: min(UNIT, piece.size - at)], at)
-                if piece.data is None
-                else piece.matches(piece.data, at)
-                for at in range(0, piece.size, UNIT)
-            )
-        finally:
-            piece.close()
-        if not good:
-            self.reject(manifest.blob, piece)
-        return good
+    def difference(self, manifest: Manifest, piece: OpenPiece, by: str) -> Case:
+        """What is wrong with it, as it is read now."""
+        data: Buffer = piece.data or b""
+        if piece.name is not None:
+            with contextlib.suppress(OSError), open(self._pieces.rows.disk.path(piece.name), "rb") as file:
+                data = file.read(PIECE + 1)
+        return _difference(by, manifest, piece.number, data, piece.digests)
+
+    def condemn(self, case: Case, landed: Mapping[int, Buffer] | None = None) -> None:
+        """The blob is wrong as a whole: set aside what is here of it, and `landed`, pieces that were never written."""
+        blob = case.manifest.blob
+        small = self._index.small(blob)
+        found = self._index.condemn(blob)
+        contents = dict[int, Path | Buffer](self._pieces.expel(blob))
+        if small is not None:
+            contents[0] = small
+        contents |= {number: data for number, data in (landed or {}).items() if number not in contents}
+        if found is not None or contents:
+            self._quarantine.put(case, sorted(contents.items(), key=lambda item: item[0]))
 
     def _discard(self, blob: str, number: int) -> None:
         with contextlib.suppress(OSError):
@@ -153,9 +166,23 @@ class VerifiedPieces:
             if found is not None:
                 self._pieces.discard(blob, number, found.name)
 
-    def _forsake(self, blob: str) -> None:
+    def forsake(self, blob: str) -> None:
+        """Forget a sealed blob that can no longer be checked."""
         manifest = self._index.manifest(blob)
         if manifest is not None and manifest.sealed:
             log.error("%s has lost digests: forgotten whole", blob)
             self._index.forget(blob)
             self._pieces.drop(blob)
+
+
+def _difference(by: str, manifest: Manifest, number: int, data: Buffer, digests: bytes) -> Case:
+    """Of a piece that is not what it was: the first unit that tells, and the digests of that."""
+    view, size = memoryview(data), manifest.piece_size(number)
+    for unit, at in enumerate(range(0, size, UNIT)):
+        part = view[at : min(at + UNIT, size)]
+        expected = digests[unit * records.DIGEST : (unit + 1) * records.DIGEST]
+        if (found := blake3(part).digest()) != expected or len(part) != min(UNIT, size - at):
+            where = f"piece {number} is damaged at {number * PIECE + at}"
+            short = "" if len(view) == size else f"; it has {len(view)} bytes, not {size}"
+            return Case(by, manifest, where + short, f"blake3:{expected.hex()}", f"blake3:{found.hex()}", number)
+    return Case(by, manifest, f"piece {number} was damaged, and is right now that it is read again", piece=number)

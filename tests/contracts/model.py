@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from proxy_addon.core.errors import IntegrityError
@@ -104,6 +104,9 @@ class DictBlobs:
     async def drop(self, blob: str) -> None:
         self.manifests.pop(blob, None)
         self.pieces = {at: data for at, data in self.pieces.items() if at[0] != blob}
+
+    async def condemn(self, blob: str, found: str, landed: Mapping[int, Buffer]) -> None:
+        await self.drop(blob)
 
     def reader(self, manifest: Manifest) -> DictReader:
         return DictReader(self, manifest)

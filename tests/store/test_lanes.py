@@ -39,7 +39,7 @@ class Late(Lanes):
 
 async def late(store: DiskStore) -> tuple[Late, DiskResponses, DiskBlobs]:
     lanes, room = Late(store._index), store._room
-    parts = (store._index, store._pieces, room, lanes, store._memory, store._seen, Pins())
+    parts = (store._index, store._pieces, room, lanes, store._memory, store._seen, Pins(), store.quarantine)
     return lanes, DiskResponses(store._index, room, lanes, store._memory, store._seen), DiskBlobs(*parts)
 
 
@@ -120,7 +120,7 @@ async def test_a_piece_of_a_blob_dropped_meanwhile_is_not_left_behind(opened: Op
     await fill(store.blobs, "b", content("b", size), seal=False)
     await store._lanes.write_pieces(store._pieces.drop, "b")
     room = DroppingRoom(store._index, store._pieces, 64 * MIB, lambda blob: False, lambda: None)
-    pieces = VerifiedPieces(store._index, store._pieces, room)
+    pieces = VerifiedPieces(store._index, store._pieces, room, store.quarantine)
     with pytest.raises(FileNotFoundError):
         await store._lanes.write_pieces(pieces.write, "b", 0, content("b", size))
     assert (await store.stats())["pieces"] == 0

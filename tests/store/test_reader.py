@@ -165,7 +165,7 @@ async def test_a_buffer_that_a_thread_still_fills_is_nobody_elses(opened: Opener
     manifest = await fill(store.blobs, "b", content("b", SIZE))
     entered.clear()
     gate.clear()
-    pieces = Gate(store._index, store._pieces, store._room)
+    pieces = Gate(store._index, store._pieces, store._room, store.quarantine)
     reader = DiskReader(manifest, pieces, store._lanes, buffers, None, lambda data: None, lambda: None)
     task = asyncio.ensure_future(reader.read(0, SIZE))
     assert await asyncio.to_thread(entered.wait, 60)
