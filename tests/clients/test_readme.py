@@ -271,7 +271,7 @@ def test_the_cache_commands_that_are_named_are_all_there_are(user: Callable[...,
         for line in lines
         for name in re.findall(r"(?<=cache )\w+|(?<=`)\w+(?=`)", line)
     }
-    assert {*words, "log"} == {*get_group(cache_app).commands}
+    assert {*words, "log", "quarantine"} == {*get_group(cache_app).commands}
     someone = user()
     someone.runs("hubgate prefetch hf:org/name")
     told = {name: json.loads(someone.runs(command)) for name, command in words.items()}

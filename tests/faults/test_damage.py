@@ -119,13 +119,16 @@ async def test_who_finds_it_late_does_not_have_it_fetched_again(
     (file,) = [p for p in pieces(tmp_path / "cache") if p.stat().st_size == 9_000_000 - 8 * 1024 * 1024]
     flip(file, random.Random(1))
     hub.clear()
-    verified, calls, mended = r.parts.store.blobs.pieces, list[int](), threading.Event()
+    verified, calls = r.parts.store.blobs.pieces, list[int]()
+    found_twice, mended = threading.Event(), threading.Event()
     reject = verified.reject
 
     def late(*found: Any) -> None:
         calls.append(1)
         if len(calls) == 2:
+            found_twice.set()
             assert mended.wait(20)
+        assert found_twice.wait(20)
         reject(*found)
 
     verified.reject = late  # type: ignore[method-assign]
