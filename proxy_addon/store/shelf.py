@@ -3,9 +3,10 @@
 What is in a cache can be had again, so a damaged database is never written again: its files are moved to
 `<name>.bad-<epoch seconds>` for whoever wants to look, and a new one begins with those of its rows that are still good.
 The first to notice does it, whichever thread or process that is; the others see another inode in its place and follow.
-A lock on the directory keeps them from what is not yet filled. Rows are salvaged in one transaction before anybody
-else looks: later, what was deleted meanwhile would come back. Who is killed before that leaves an empty database, and
-the next to open it does it. The write-ahead log moves first: an old log beside a new database would be replayed there.
+Locks, one on the directory and one of this process, keep them from what is not yet filled: a sweep that saw it empty
+would take all pieces for leftovers. Rows are salvaged in one transaction before anybody else looks: later, what was
+deleted meanwhile would come back. Who is killed before that leaves an empty database, and the next to open it does it.
+The write-ahead log moves first: an old log beside a new database would be replayed there.
 """
 
 from __future__ import annotations
@@ -41,19 +42,25 @@ class Shelf:
         self.clock = clock
         self.generation = 0
         self.replaced = 0  # times that it was damaged, and set aside by us
-        self._healing = threading.Lock()
+        self._healing = threading.RLock()
+
+    @property
+    def rows(self) -> Rows:
+        """Those in force; waits while they are replaced."""
+        with self._healing:
+            return self._rows
 
     def open(self) -> None:
         """Raises OSError; a damaged database is set aside first."""
-        with self._alone():
+        with self._healing, self._alone():
             try:
-                self.rows = self._rows()
+                self._rows = self._new()
                 self._salvage()
             except BrokenRows as broken:
                 self._set_aside(broken)
-                self.rows = self._rows()
+                self._rows = self._new()
                 self._salvage()
-        self.generation += 1
+            self.generation += 1
 
     def heal(self, broken: BrokenRows) -> None:
         """Replace the database that `broken` tells of, unless somebody has done so."""
@@ -73,9 +80,10 @@ class Shelf:
 
     def check(self) -> None:
         """Read the whole database, and whether its indexes agree with it; raises `BrokenRows`."""
-        ((told,),) = self.rows.select("PRAGMA integrity_check(1)")
+        rows = self.rows
+        ((told,),) = rows.select("PRAGMA integrity_check(1)")
         if told != "ok":
-            raise BrokenRows(self.rows, str(told).splitlines()[-1])
+            raise BrokenRows(rows, str(told).splitlines()[-1])
 
     def current(self) -> bool:
         try:
@@ -88,7 +96,7 @@ class Shelf:
         if self.generation:
             self.rows.close()
 
-    def _rows(self) -> Rows:
+    def _new(self) -> Rows:
         return Rows(self.directory, self.clock, files=self.files, schema=self.schema)
 
     @contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import random
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from proxy_addon.store.contract import PIECE
 from proxy_addon.store.index import Index
 from proxy_addon.store.local import DiskStore
-from proxy_addon.store.rows import BrokenRows
+from proxy_addon.store.rows import BrokenRows, Rows
 from proxy_addon.store.salvage import salvage
 
 from ..contracts.samples import content, fill, read_all, response
@@ -94,6 +96,32 @@ async def test_an_index_that_disagrees_with_its_table_is_found_and_rebuilt(opene
     assert store.replaced == 1
     assert await kept(store) == (len(KEYS) - 1, len(BLOBS)) and store.blobs.kept == {"blob-3"}
     assert await store.responses.get(KEYS[0]) == ()
+
+
+async def test_nobody_sees_it_empty_meanwhile(opened: Opener, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that did would take all pieces for leftovers."""
+    store = await opened()
+    await stock(store)
+    filling, looked = threading.Event(), threading.Event()
+
+    def slowly(source: Path, into: Rows) -> int:
+        filling.set()
+        assert not looked.wait(0.3)
+        return salvage(source, into)
+
+    def look() -> int:
+        assert filling.wait(10)
+        count = store._index.rows.total()[0]
+        looked.set()
+        return count
+
+    monkeypatch.setattr("proxy_addon.store.shelf.salvage", slowly)
+    count = store._index.rows.total()[0]
+    looking = asyncio.create_task(asyncio.to_thread(look))
+    await asyncio.to_thread(store._index.heal, BrokenRows(store._index.rows, "so to say"))
+    assert await looking == count and looked.is_set()
+    await store.sweep(grace=0, unfinished=0)
+    assert await kept(store) == (len(KEYS), len(BLOBS))
 
 
 async def test_a_damaged_definition_does_not_hide_the_rows(opened: Opener, root: Path) -> None:
@@ -195,7 +223,7 @@ async def test_nobody_sees_the_new_database_before_it_is_filled(opened: Opener, 
         for file in list((root / "index").glob("cache.db*")):
             file.rename(aside / file.name)
         other.start()
-        index.rows = index._rows()
+        index._rows = index._new()
         other.join(1.0)
         assert other.is_alive()
         index._salvage()
