@@ -20,10 +20,12 @@ from typing import Protocol, assert_never
 
 from .answer import uploads
 from .answer.batches import Batches, only_downloads
+from .answer.contents import Contents
 from .answer.documents import Documents
 from .answer.enforcement import Enforcement, Rules
 from .answer.facts import FactFinder
 from .answer.files import Files
+from .answer.gate import Gate
 from .answer.granting import granted
 from .answer.layers import Layers
 from .answer.links import Links
@@ -55,7 +57,7 @@ from .hub.resources import (
     Secret,
     Telemetry,
     Xorb,
-)
+)  # fmt: skip
 from .store.contract import View
 
 LARGEST_REQUEST = 1024 * 1024  # bytes of a request body that the engine holds
@@ -78,17 +80,16 @@ class Engine:
         rules: Rules,
         read_only: bool = False,
     ) -> None:
-        self._read_only = read_only
-        self._means, self._tunnels, self._connect_to, self._observer = means, tunnels, connect_to, observer
+        self._means, self._observer, self._read_only = means, observer, read_only
+        self._tunnels, self._connect_to = tunnels, connect_to
         self._documents = Documents(means)
         self._files = Files(means, self._documents)
         self._plains, self._links = Plains(means), Links(means)
         self._batches, self._layers = Batches(means), Layers(means, self._documents)
-        self._xet = NativeXet(means)
-        self.origins = Origins(means)
+        self._xet, self._tasks = NativeXet(means), set[asyncio.Task[None]]()
+        self.origins, self.contents = Origins(means), Contents(means)
         self.facts = FactFinder(means, self._documents, self._files)
-        self._enforcement = Enforcement(rules, self.origins, self.facts, means.clock)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._enforcement = Enforcement(rules, self.origins, self.facts, Gate(self.contents), means.clock)
 
     # -- the life of a request --------------------------------------------------------------------------------------
 

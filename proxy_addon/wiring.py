@@ -30,6 +30,9 @@ from .fetch.upstream import Upstream
 from .hub.classify import Classifier
 from .metrics import Metrics
 from .policy.rulebook import Rulebook
+from .scan import Scanner
+from .scanners import count as count_scans
+from .scanners import scanner_of
 from .store.local import DiskStore
 
 MAX_RULES = 1000  # that are counted one by one
@@ -86,6 +89,7 @@ class Assembly:
     store: DiskStore
     upstream: Upstream
     fills: Fills
+    scanner: Scanner
     metrics: Metrics
     access_log: AccessLog | None
     rulebook: Rulebook
@@ -100,6 +104,7 @@ class Assembly:
             self.door.close()
         await self.engine.settle()
         await self.fills.close()
+        await self.scanner.close()
         await self.upstream.close()
         await self.store.close()
         if self.access_log is not None:
@@ -144,6 +149,7 @@ async def assemble(
     flights = Flights()
     fills = Fills(store.blobs, flights, connections=settings.upstream.connections_per_file, slots=upstream.fill_slots)
     metrics.gauge("fills", "Fills under way", lambda: float(len(fills)))
+    scanner = await asyncio.to_thread(scanner_of, settings)
     enabled = [name for name in ("huggingface", "modelscope") if getattr(hubs, name).enabled]
     means = Means(
         store=store,
@@ -158,6 +164,7 @@ async def assemble(
         clock=clock,
         timer=timer,
         boundary=lambda: os.urandom(12).hex(),
+        scanner=scanner,
         rules=Rules(
             ref=settings.freshness.ref,
             api=settings.freshness.api,
@@ -175,11 +182,12 @@ async def assemble(
         observer=Journal(metrics, access_log),
         rules=rulebook,
     )
+    count_scans(metrics, engine.contents)
     following = [asyncio.create_task(rulebook.watch())]
     if door is not None:
         _count_logins(metrics, door)
         following.append(asyncio.create_task(door.users.watch()))
-    return Assembly(engine, store, upstream, fills, metrics, access_log, rulebook, door, following)
+    return Assembly(engine, store, upstream, fills, scanner, metrics, access_log, rulebook, door, following)
 
 
 def _door(settings: Settings, timer: Callable[[], float]) -> Door:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from asyncio import to_thread
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..access.public import principal
@@ -21,7 +21,10 @@ from ..fetch.upstream import Answer
 from ..hub.paths import Ambiguous, sound
 from ..hub.resources import SHA256, Batch, Subject
 from ..hub.signed import Handed, Link, downloads, handed
+from ..policy.facts import Facts
+from ..policy.judge import Deny, Policy
 from .issuing import notice
+from .judged import Judged, unplaced
 from .means import Means
 from .relay import end_to_end, failure, passed_on, sent_upstream
 from .replies import refusal
@@ -71,6 +74,23 @@ class Refusals:
     texts: Mapping[str, str] = field(default_factory=dict)
     ruling: Ruling | None = None
     rev: str | None = None
+
+
+async def denied_objects(
+    policy: Policy, request: Request, batch: Batch, judge: Callable[[Subject], Awaitable[list[Judged] | Reply]]
+) -> tuple[dict[str, Deny], str | None]:
+    """What is denied, by its digest; the revision that was asked about, None if the hub has no such branch."""
+    denied, rev = dict[str, Deny](), revision(request)
+    for digest in wished(request) if not policy.open else ():
+        found = await judge(Subject(batch.repo, rev, digest=digest))
+        if isinstance(found, Reply) and rev is not None:  # a branch that the hub does not have
+            rev = None
+            found = await judge(Subject(batch.repo, digest=digest))
+        verdict = [Judged(None, unplaced(policy), Facts())] if isinstance(found, Reply) else found
+        answer = next((each.answer for each in verdict if isinstance(each.answer, Deny)), None)
+        if answer is not None:
+            denied[digest] = answer
+    return denied, rev
 
 
 class Batches:

@@ -17,6 +17,7 @@ from ..fetch.upstream import Answer
 from ..store.contract import PIECE, Manifest, View
 from .means import Means
 from .replies import SMALL, of_stored
+from .whole import Behind, goes_to_the_end
 
 SAMPLE = 32  # bytes
 _RANDOM = SystemRandom()
@@ -33,7 +34,10 @@ def quickly(means: Means, view: View, request: Request, stored: StoredResponse, 
     elif isinstance(answer_stored(request, stored), Full | Partial):
         return None
     held = data or b""
-    return of_stored(request, stored, lambda a, b: held[a:b], outcome, means.clock(), means.boundary)
+    reply = of_stored(request, stored, lambda a, b: held[a:b], outcome, means.clock(), means.boundary)
+    if stored.status == 200 and stored.blob is not None:
+        reply.whole = Behind(means, stored.blob, stored.size or 0)
+    return reply
 
 
 async def reply(
@@ -52,6 +56,8 @@ async def reply(
     Raises `UpstreamFailed` if not even the first byte can be had, `IntegrityError` if another size is
     known, or if the client has wrong bytes and goes on from there."""
     if (done := quickly(means, means.store.memory, request, stored, outcome)) is not None:
+        if isinstance(done.whole, Behind):
+            done.whole.source, done.whole.public, done.whole.url = source, public, stored.url
         return done
     assert stored.blob is not None and stored.size is not None
     if means.fills.disproven(stored.blob) and not checked and _goes_on(request, stored):
@@ -89,6 +95,9 @@ async def reply(
         return BlobBody(blobs, target, start, end, fill=fill, refill=refill)
 
     answer = of_stored(request, stored, cut, outcome, means.clock(), means.boundary)
+    answer.whole = Behind(
+        means, stored.blob, stored.size, goes_to_the_end(request, stored), source, public, stored.url, fill
+    )
     if isinstance(answer.body, BlobBody) and fill is not None:
         try:
             await answer.body.begun()

@@ -5,7 +5,7 @@ own permission. A request that is denied by what it says itself makes no request
 answered that was not judged by the rules in force, be it in memory, on disk or upstream; one denied repo among several
 that a hash may belong to denies; what nobody can place is denied as soon as a rule denies some repo, and so is a link
 to a closed repo of which not enough is remembered; who writes is stopped by an embargo alone. Rules that can deny
-nothing cost nothing.
+nothing cost nothing. What lies in the bytes is asked last, at the `gate`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from ..policy.facts import Facts
 from ..policy.index import Tier
 from ..policy.judge import Allow, Deny, Need, Policy
 from . import uploads
-from .batches import Refusals, revision, wished
+from .batches import Refusals, denied_objects
 from .facts import FactFinder, Learned
+from .gate import Gate, Judge
 from .judged import (
     Judged,
     Verdict,
@@ -40,8 +41,7 @@ from .judged import (
     told_by,
     unplaced,
     wanted,
-    with_content,
-)
+)  # fmt: skip
 from .origins import Origins
 from .replies import for_git
 from .rulings import Rulings, close
@@ -59,10 +59,11 @@ class Enforcement:
         rules: Rules,
         origins: Origins,
         facts: FactFinder,
+        gate: Gate,
         clock: Callable[[], float],
         ident: Callable[[], str] = lambda: os.urandom(4).hex(),
     ) -> None:
-        self._rules, self._origins, self._facts, self._clock = rules, origins, facts, clock
+        self._rules, self._origins, self._facts, self._gate, self._clock = rules, origins, facts, gate, clock
         self._rulings = Rulings(ident)
         self._settled = Settled(facts)
 
@@ -72,8 +73,7 @@ class Enforcement:
 
     @property
     def idle(self) -> bool:
-        """Nothing can be denied."""
-        return self._rules.policy.open
+        return self._rules.policy.open  # nothing can be denied
 
     # -- from memory ------------------------------------------------------------------------------------------------
 
@@ -135,7 +135,9 @@ class Enforcement:
             elif reply is None:
                 break
             else:
-                facts, content = with_content(facts, reply), told_by(reply)
+                if (more := self._gate.glimpse(facts, reply)) is None:
+                    return None
+                facts, content = more, told_by(reply)
         judged = [Judged(subject, answer, facts)]
         verdict = (*judged, *(renamed(policy, judged, name, now) if name else ()))
         if any(isinstance(each.answer, Need) and wanted(each.answer, each.facts) for each in verdict):
@@ -172,20 +174,10 @@ class Enforcement:
     async def objects(self, request: Request, batch: Batch) -> Refusals:
         """Which objects of a batch are denied, in words; each by the paths that its bytes have in the repo. What the
         hub tells of them now is remembered: their links will come without the credentials that this request has."""
-        policy, denied, rev = self._rules.policy, dict[str, Deny](), revision(request)
-        for digest in wished(request) if not policy.open else ():
-            found = await self._object(policy, Subject(batch.repo, rev, digest=digest), request, batch)
-            if isinstance(found, Reply) and rev is not None:  # a branch that the hub does not have
-                rev = None
-                found = await self._object(policy, Subject(batch.repo, digest=digest), request, batch)
-            verdict = [Judged(None, unplaced(policy), Facts())] if isinstance(found, Reply) else found
-            answer = next((each.answer for each in verdict if isinstance(each.answer, Deny)), None)
-            if answer is not None:
-                denied[digest] = answer
+        policy = self._rules.policy
+        judge = lambda each: self._judged(policy, each, request, batch, asked(each, request))  # noqa: E731
+        denied, rev = await denied_objects(policy, request, batch, judge)
         return self._rulings.refusals(request, batch, denied, rev)
-
-    async def _object(self, policy: Policy, subject: Subject, request: Request, batch: Batch) -> list[Judged] | Reply:
-        return await self._judged(policy, subject, request, batch, asked(subject, request))
 
     async def _judged(
         self, policy: Policy, subject: Subject, request: Request, resource: Resource, facts: Facts
@@ -238,7 +230,6 @@ class Enforcement:
     ) -> Reply:
         """Judged again by what only the answer tells: which commit it is of, and which bytes. `policy`: that of
         `verdict`; if there are other rules now, it is for them to say."""
-        judged: list[Judged] = []
         try:
             if policy is not self.policy:
                 again = await self.before(request, resource)
@@ -246,35 +237,49 @@ class Enforcement:
                     close(reply)
                     return again
                 verdict = again
-            for each in verdict:
-                found = await self._again(each, request, resource, reply)
-                if isinstance(found, Reply):
-                    close(reply)
-                    return found
-                judged += found
+            judged = await self._all_again(verdict, request, resource, reply)
+            if isinstance(judged, Reply):
+                close(reply)
+                return judged
         except BaseException:
             close(reply)
             raise
+
+        async def last() -> Reply | None:
+            again = await self._all_again(judged, request, resource, reply, last=True)
+            return again if isinstance(again, Reply) else self._rulings.denied(request, resource, again)
+
+        told = self._rulings.told(request, resource, judged, reply)
+        return told if told is not reply else self._gate.held(reply, judged, last)
+
+    async def _all_again(
+        self, verdict: Verdict, request: Request, resource: Resource, reply: Reply, *, last: bool = False
+    ) -> Verdict | Reply:
+        judged: list[Judged] = []
+        for each in verdict:
+            found = await self._again(each, request, resource, reply, last)
+            if isinstance(found, Reply):
+                return found
+            judged += found
         if any(overlong(resource, each, reply) for each in judged):
             judged.append(self._stray(self.policy, request, resource))
-        return self._rulings.told(request, resource, tuple(judged), reply)
+        return tuple(judged)
 
-    async def _again(self, judged: Judged, request: Request, resource: Resource, reply: Reply) -> list[Judged] | Reply:
-        policy, subject, found = self._rules.policy, judged.subject, [judged]
-        if subject is None:
+    async def _again(
+        self, judged: Judged, request: Request, resource: Resource, reply: Reply, last: bool
+    ) -> list[Judged] | Reply:
+        policy, found = self._rules.policy, [judged]
+        if judged.subject is None:
             return found
-        if elsewhere(judged, reply):
-            subject = served(subject, reply)
-            other = await self._judged(policy, subject, request, resource, asked(subject, request))
+        moved = elsewhere(judged, reply)
+        subject = served(judged.subject, reply) if moved else judged.subject
+        judge: Judge = lambda facts: self._judged(policy, subject, request, resource, facts)  # noqa: E731
+        if moved:
+            other = await judge(asked(subject, request))
             if isinstance(other, Reply):
                 return other
             found = other
-        for each in [each for each in found if isinstance(each.answer, Need)]:
-            settled = await self._judged(policy, subject, request, resource, with_content(each.facts, reply, resource))
-            if isinstance(settled, Reply):
-                return settled
-            found = [other for other in found if other is not each] + settled
-        return found
+        return await self._gate.settled(found, request, resource, reply, judge, last)
 
     def passed(self, resource: Resource, verdict: Verdict, through: Pass) -> Pass:
         """What the edge relays, with what it is to add to the reply."""

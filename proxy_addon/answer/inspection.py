@@ -17,8 +17,9 @@ from ..hub import modelscope as ms
 from ..hub.resources import File, Resource, Subject
 from ..policy.facts import Facts
 from ..policy.judge import Need
+from .contents import Contents
 from .facts import FactFinder, Learned
-from .judged import asked, joined, wanted, with_content
+from .judged import SCANNED, asked, joined, unscanned, wanted, with_content
 from .origins import Origins
 
 type Needed = Callable[[Facts], frozenset[str]]
@@ -36,10 +37,10 @@ class Known:
 
 
 class Inspection:
-    """`ask` asks for a file's head, where only the answer tells its digest."""
+    """`ask` asks for a file's head, where only the answer tells its digest; by that is known what scans have found."""
 
-    def __init__(self, origins: Origins, facts: FactFinder, ask: Ask) -> None:
-        self._origins, self._facts, self._ask = origins, facts, ask
+    def __init__(self, origins: Origins, facts: FactFinder, ask: Ask, contents: Contents) -> None:
+        self._origins, self._facts, self._ask, self._contents = origins, facts, ask, contents
 
     async def of(
         self, request: Request, resource: Resource, needed: Needed, user: str | None = None
@@ -97,7 +98,7 @@ class Inspection:
         if "path" in known.lacking:
             return _without(known, need, known.lacking["path"])
         reply: Reply | Pass = Reply(200, Headers())
-        if "digest" in need and isinstance(path, str):
+        if isinstance(path, str):
             reply = await self._ask(_head(subject, path, request))
         if isinstance(reply, Pass):
             return _without(known, need, "it is not asked for here")
@@ -106,7 +107,15 @@ class Inspection:
         if reply.status >= 400 and reply.status != 404:
             return _without(known, need, reply)
         told = with_content(known.facts, reply)
-        return _without(replace(known, facts=told), need.difference(told.values), "nobody tells it")
+        if not (need & SCANNED) - told.values.keys():
+            return _without(replace(known, facts=told), need.difference(told.values), "nobody tells it")
+        looked = await self._contents.kept(reply.whole, path) if reply.whole and isinstance(path, str) else None
+        if looked is not None:
+            found = {name: value for name, value in looked.facts.items() if name not in told.values}
+            told = told.told(looked.source, **found)
+        elif reply.whole is None:
+            told = unscanned(told)
+        return _without(replace(known, facts=told), need.difference(told.values), "it was not scanned yet")
 
 
 def _without(known: Known, need: frozenset[str], why: Reply | str) -> Known:

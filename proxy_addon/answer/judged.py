@@ -27,10 +27,19 @@ FROM_HUB = frozenset({*(name for name, gate in GATES.items() if gate is Gate.REP
 CONTENT = frozenset(name for name, gate in GATES.items() if gate is Gate.CONTENT)
 _TYPES = {"models": "model", "datasets": "dataset", "spaces": "space", "studios": "studio"}
 MADE_UP = 1024 * 1024  # bytes, which nothing has that a hub makes up for its registry: a template, parameters
-_PICKLES = frozenset(
-    {"bin", "pt", "pth", "pkl", "pickle", "ckpt", "joblib", "npy", "npz", "dat", "data", "model", "mar"}
-)
-_TEMPLATED = ("template", "tokenizer_config")
+SCANNED = frozenset({"pickle_imports", "template"})
+#: Endings of what no program loads as code, whatever is in it. Anything else may be a pickle.
+_HARMLESS = frozenset(
+    {
+        "safetensors", "gguf", "json", "jsonl", "md", "rst", "txt", "yaml", "yml", "toml", "csv", "tsv",
+        "parquet", "arrow", "feather", "xml", "html", "css", "svg", "png", "jpg", "jpeg", "gif", "webp", "bmp",
+        "tif", "tiff", "ico", "mp3", "wav", "flac", "ogg", "mp4", "webm", "pdf", "py", "ipynb", "js", "ts",
+        "sh", "c", "h", "cpp", "cu", "jinja", "jinja2", "j2", "gitattributes", "gitignore", "spm", "tiktoken",
+        "vocab", "lock", "ini", "cfg", "onnx", "tflite",
+    }
+)  # fmt: skip
+_TEMPLATES = frozenset({"gguf", "jinja", "jinja2", "j2"})
+_TEMPLATED = ("template", "tokenizer_config", "processor_config")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,31 +150,26 @@ def served(subject: Subject, reply: Reply) -> Subject:
 
 
 def told_by(reply: Reply) -> object:
-    """All of a reply that `with_content` goes by."""
-    return reply.status >= 400, _digest(reply)
+    """All of a reply that facts of content go by."""
+    return reply.status >= 400, _digest(reply), reply.whole.blob if reply.whole is not None else ""
 
 
 def with_content(facts: Facts, reply: Reply, resource: Resource | None = None) -> Facts:
-    """And what the reply tells of the bytes. Nothing is scanned: what would have to be counts as not known."""
-    told = {name: value for name, value in _of(facts, reply, resource).items() if name not in facts.values}
-    return facts.told("reply", **told)
+    """And what the head of the reply tells of the bytes: which they are; of an error, that there is nothing in it."""
+    failed = reply.status >= 400
+    said = dict.fromkeys(CONTENT) if failed else {"digest": _named(resource, _digest(reply))}
+    return facts.told("reply", **{name: value for name, value in said.items() if name not in facts.values})
 
 
-def _of(facts: Facts, reply: Reply, resource: Resource | None) -> dict[str, object]:
-    if reply.status >= 400:
-        return dict.fromkeys(CONTENT)
-    path, digest = facts.values.get("path", UNKNOWN), _named(resource, _digest(reply))
-    if not isinstance(path, str):
-        return {"digest": digest, "pickle_imports": UNKNOWN, "template": UNKNOWN}
-    name = path.casefold().rpartition("/")[2]
+def unscanned(facts: Facts) -> Facts:
+    """And what is to be thought of bytes that are not looked into: the name tells what programs take them for."""
+    path = facts.values.get("path", UNKNOWN)
+    name = path.casefold().rpartition("/")[2] if isinstance(path, str) else ""
     ending = name.rpartition(".")[2]
-    pickled = ending in _PICKLES or "." not in name
-    templated = ending == "gguf" or any(part in name for part in _TEMPLATED)
-    return {
-        "digest": digest,
-        "pickle_imports": UNKNOWN if pickled else None,
-        "template": UNKNOWN if templated else None,
-    }
+    odd = "." not in name or ending not in _HARMLESS
+    templated = odd or ending in _TEMPLATES or any(part in name for part in _TEMPLATED)
+    said = {"pickle_imports": UNKNOWN if odd else None, "template": UNKNOWN if templated else None}
+    return facts.told("not scanned", **{name: value for name, value in said.items() if name not in facts.values})
 
 
 def _digest(reply: Reply) -> object:

@@ -29,6 +29,7 @@ from .means import Means
 from .relay import failure, relay
 from .replies import forbids_storing, of_stored
 from .sources import Redirected
+from .whole import Behind
 
 
 class Links:
@@ -40,7 +41,7 @@ class Links:
         issued = means.issued.find(request.url)
         if issued is None and (manifest := await self._public(link)) is not None:
             stored = self._stored(request, link.digest, manifest.size)
-            return of_stored(
+            reply = of_stored(
                 request,
                 stored,
                 lambda a, b: BlobBody(means.store.blobs, manifest, a, b),
@@ -48,6 +49,8 @@ class Links:
                 means.clock(),
                 means.boundary,
             )
+            reply.whole = Behind(means, manifest.blob, manifest.size)
+            return reply
         if forbids_storing(request):
             return await self._asked(request, link)
         if issued is None or issued.size is None:

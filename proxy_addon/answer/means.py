@@ -21,6 +21,7 @@ from ..hub import huggingface as hf
 from ..hub import modelscope as ms
 from ..hub.classify import Classifier
 from ..hub.xet import NATIVE_ABOVE
+from ..scan import Scanner
 from ..store.contract import Store
 
 DAY = 86400.0
@@ -77,6 +78,7 @@ class Means:
     boundary: Callable[[], str]  # a fresh multipart boundary
     timer: Callable[[], float] = time.monotonic  # seconds that no wall clock moves
     rules: Rules = field(default_factory=Rules)
+    scanner: Scanner = field(default_factory=Scanner)
     judging: Callable[[], bool] = lambda: False  # whether rules are in force, for which hashes are to be placed
 
     async def keep(self, key: str, variants: Sequence[StoredResponse]) -> None:

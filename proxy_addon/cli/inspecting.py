@@ -47,7 +47,7 @@ async def inspecting(settings: Settings, *, ask: bool) -> AsyncIterator[Desk]:
         if not ask:
             parts.upstream.shut = SHUT
         engine = parts.engine
-        yield Desk(Inspection(engine.origins, engine.facts, engine.handle), Catalogue(parts.store))
+        yield Desk(Inspection(engine.origins, engine.facts, engine.handle, engine.contents), Catalogue(parts.store))
     finally:
         await parts.close()
 

@@ -23,6 +23,10 @@ freshness:                        # how long before the hub is asked again
   not_found: 30s                  # a 404 for a path at a commit
   stale_if_error: 7d              # how long past that a stored response may stand in for a hub that fails
 # rules: [rules/]                 # rule files; beside this file, if they are there; a path that is named must be there
+scan:                             # of files whose content a rule asks about
+  seconds: 60s                    # for one file; then its content counts as unknown
+  workers: 2                      # processes, each with one file at a time and at most 768 MiB
+  commands: []                    # further scanners: picklescan, or [program, "{file}"] (exit 0 clean, 1 found)
 upstream:
   connect_to: {}                  # "host:port", "*:port" or "*:*" -> "host:port"; TLS name and Host stay
   ca_file: null                   # extra roots for upstream TLS

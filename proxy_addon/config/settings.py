@@ -21,6 +21,7 @@ from . import places
 from .example import EXAMPLE
 
 _EVERYWHERE = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+PICKLESCAN = "picklescan"
 _HUB_DOMAINS = ("huggingface.co", "hf.co", "modelscope.cn", "modelscope.ai")
 
 
@@ -148,6 +149,31 @@ class Hubs(Section):
     others: tuple[Other, ...] = ()
 
 
+def _command(value: object) -> object:
+    """A plain list is a command by its own name, and one is known by its name."""
+    if value == PICKLESCAN:
+        return {"argv": (PICKLESCAN,)}
+    if isinstance(value, list | tuple):
+        return {"argv": value}
+    if not isinstance(value, dict | ScanCommand):
+        raise ValueError(f'{value!r} is no command; write picklescan, or [program, "{{file}}"]')
+    return value
+
+
+class ScanCommand(Section):
+    """Another scanner: `{file}` in `argv` stands for what it looks at. Exit 0 clean, 1 found, all else unknown."""
+
+    argv: Annotated[tuple[str, ...], Field(min_length=1)]
+    name: str = ""
+    seconds: Timeout = 60.0
+
+
+class Scan(Section):
+    seconds: Timeout = 60.0
+    workers: Annotated[int, Field(strict=True, ge=1, le=64)] = 2
+    commands: tuple[Annotated[ScanCommand, BeforeValidator(_command)], ...] = ()
+
+
 class Subscription(Section):
     """A repo that is kept as it is at its hub."""
 
@@ -169,6 +195,7 @@ class Settings(Section):
     cache: Cache = Field(default_factory=Cache)
     freshness: Freshness = Freshness()
     rules: tuple[FilePath, ...] = (Path("rules"),)
+    scan: Scan = Scan()
     upstream: Upstream = Upstream()
     hubs: Hubs = Hubs()
     sync: tuple[Annotated[Subscription, BeforeValidator(_subscription)], ...] = ()
@@ -220,6 +247,9 @@ class Settings(Section):
                 yield self.fault(f"ca.{name}", "`mode: offline` needs it; name what `hubgate ca issue` wrote")
             if self.ca.mode == "auto" and file is not None:
                 yield self.fault(f"ca.{name}", "nothing reads it in `mode: auto`; write `mode: offline`, or remove it")
+        for n, command in enumerate(self.scan.commands):
+            if command.argv != (PICKLESCAN,) and not any("{file}" in each for each in command.argv):
+                yield self.fault(f"scan.commands[{n}]", "names no file; write {file} where it takes one")
         yield from self._subscribed()
 
     def _subscribed(self) -> Iterator[str]:

@@ -114,6 +114,18 @@ class Body(Protocol):
         ...
 
 
+class Whole(Protocol):
+    """The file that a reply is of, or of a part of."""
+
+    blob: str
+    size: int
+    rest: bool  #: the reply has its last bytes, and its first come before them
+
+    async def bring(self) -> bool:
+        """Returns when all of it is in the store and proven; False if the disk does not take it. Raises `BodyLost`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ruling:
     """What the rules said of a request, where they had something to say: for the log and the counters."""
@@ -138,6 +150,7 @@ class Reply:
     hub: str = "-"  # huggingface | modelscope | other | -   (log field and metric label)
     kind: str = "-"  # resource kind (log field and metric label)
     ruling: Ruling | None = None
+    whole: Whole | None = None  # None: of no file whose bytes are kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from .checks import end_of, items
+from .facts import UNKNOWN, Partial
 from .globs import Globs, globs
 from .index import Entry, Tier
 from .judge import DEFAULT, Policy
-from .matching import Side, State, Test, opaque, tests
+from .matching import Imports, Side, State, Test, opaque, tests
 from .schema import Approval, Classification, Exempt, Match, Rule, RuleFile, Scan
 
 _REVIEW = {"review": State.REVIEW, "deny": State.YES, "allow": State.NO}
@@ -142,7 +143,7 @@ def _scan(scan: Scan, place: Callable[[str], str], audit: bool) -> Iterator[Entr
 
     asked = []
     if scan.pickle is not None:
-        test = Test("pickle_imports", _imports_beyond(scan.pickle.allow_imports), State.NO)
+        test = Test("pickle_imports", Imports(scan.pickle.allow_imports, beyond=True), State.NO)
         yield from entry("pickle", test, scan.pickle.action, "{path} would import {pickle_imports} when it is loaded.")
         asked += ["pickle_imports"] * (scan.pickle.action != "allow")
     if scan.gguf_template is not None:
@@ -157,12 +158,8 @@ def _scan(scan: Scan, place: Callable[[str], str], audit: bool) -> Iterator[Entr
             yield from entry("hub_scan", test, action if words else "allow", "The hub's own scan says: {hub_scan}.")
         asked += ["hub_scan"] * (set(actions.values()) != {"allow"})
     for fact in asked:
-        test = Test(fact, lambda value: False, State.YES)
+        test = Test(fact, lambda value: UNKNOWN if isinstance(value, Partial) else False, State.YES)
         yield from entry("on_error", test, scan.on_error, "{path} could not be scanned.")
-
-
-def _imports_beyond(allowed: Globs | None) -> Callable[[Any], bool]:
-    return lambda names: any(allowed is None or not allowed.matches(name) for name in names or ())
 
 
 def _digest(sources: Iterable[Source], lists: Mapping[str, Globs]) -> str:

@@ -52,11 +52,18 @@ GATES: Final[Mapping[str, Gate]] = {
     "has_safetensors_twin": Gate.REPO,  # bool
     "author": Gate.REPO,  # text
     "digest": Gate.CONTENT,  # "sha256:..."
-    "pickle_imports": Gate.CONTENT,  # tuple of dotted names; None for what is no pickle
+    "pickle_imports": Gate.CONTENT,  # tuple of names, maybe `Partial`; None for what is no pickle
     "template": Gate.CONTENT,  # safe | unsafe; None for what has no template
 }
+SHOWN = 6  # imports in a message
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _WORDS: Final[Mapping[object, str]] = {None: "none", True: "yes", False: "no"}
+
+
+class Partial(tuple[str, ...]):
+    """Some of what a file imports: who finds none of his names among these cannot tell whether it is in the file."""
+
+    __slots__ = ()
 
 
 class LicenceLike(Protocol):
@@ -136,7 +143,9 @@ def words(facts: Mapping[str, object], name: str) -> str:
     if fact == "license" and isinstance(value, Sequence):
         return ", ".join(_of_licence(each, attribute or "id") for each in value)
     if isinstance(value, tuple):
-        return ", ".join(map(str, value))
+        shown = value[:SHOWN] if fact == "pickle_imports" else value
+        more = f" and {len(value) - len(shown)} more" if len(value) > len(shown) else ""
+        return ", ".join(map(str, shown)) + more
     return _WORDS[value] if value is None or isinstance(value, bool) else str(value)
 
 

@@ -23,7 +23,7 @@ from functools import cached_property
 
 from .facts import GATES, UNKNOWN, Facts, Gate, words
 from .index import ROOM, Entry, Heard, Index, Tier
-from .matching import State
+from .matching import Imports, State
 from .wording import Decision, Denial
 
 DEFAULT = "defaults.decision"
@@ -212,7 +212,10 @@ class Policy:
 
     def _denied(self, values: Mapping[str, object], standing: list[Standing], audit: tuple[Spoke, ...]) -> Deny:
         first = min(tier for tier, _ in standing)
-        entry = min((e for tier, e in standing if tier == first), key=lambda e: e.specific(values))
+        speakers = [e for tier, e in standing if tier == first]
+        if first is Tier.SCAN:  # what was found is told before what is not known
+            speakers = [e for e in speakers if not e.unsure(values)] or speakers
+        entry = min(speakers, key=lambda e: e.specific(values))
         ids = tuple(sorted({each.id for _, each in standing}))
         told = spoken(values, first, entry)
         contact, url = self.contact, self.request_url
@@ -233,13 +236,21 @@ def _ids(heard: tuple[list[Heard], set[str]]) -> _Grants:
 def spoken(values: Mapping[str, object], tier: Tier, entry: Entry) -> Spoke:
     """What a barrier says to whom it stops."""
     unsure = entry.unsure(values)
-    if unsure:
+    if unsure and not (tier is Tier.SCAN and isinstance(values.get("path"), str)):
         names = " and ".join(fact.replace("_", " ") for fact in dict.fromkeys(unsure))
         verb = "are" if len(set(unsure)) > 1 else "is"
         text = f"The {names} of {{repo}} {verb} not known, and this rule does not let that pass."
     else:
         text = entry.reason or _OUR_REASON.get(tier, "")
-    return Spoke(entry.id, entry.place, filled(text, values, entry.id))
+    return Spoke(entry.id, entry.place, filled(text, _objected(entry, values), entry.id))
+
+
+def _objected(entry: Entry, values: Mapping[str, object]) -> Mapping[str, object]:
+    """Of what a file imports, that which this entry is about."""
+    names = values.get("pickle_imports")
+    about = next((test.holds for test in entry.tests if isinstance(test.holds, Imports)), None)
+    found = about.among(names) if about is not None and isinstance(names, tuple) else ()
+    return {**values, "pickle_imports": found} if found else values
 
 
 def filled(text: str, values: Mapping[str, object], rule: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from .facts import UNKNOWN, LicenceLike, Unknown, Unrecognised
+from .facts import UNKNOWN, LicenceLike, Partial, Unknown, Unrecognised
 from .globs import Globs
 from .schema import Compared, License, Match
 
@@ -107,6 +107,21 @@ def _some(globs: Globs) -> Holds:
     return lambda values: any(globs.matches(value) for value in values or ())
 
 
+class Imports:
+    """Whether a file imports something of these, or, `beyond`, anything else."""
+
+    def __init__(self, globs: Globs | None, *, beyond: bool = False) -> None:
+        self._globs, self._beyond = globs, beyond
+
+    def among(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in names if (self._globs is not None and self._globs.matches(name)) != self._beyond)
+
+    def __call__(self, names: tuple[str, ...] | None) -> Verdict:
+        if names is None:
+            return False
+        return True if self.among(names) else UNKNOWN if isinstance(names, Partial) else False
+
+
 def _compared(wanted: Compared) -> Holds:
     holds, bound = _SIGNS[wanted.sign], wanted.bound
     return lambda value: value is not None and holds(value, bound)
@@ -123,7 +138,7 @@ _MADE: Mapping[str, Callable[[Any], Holds]] = {
     "revision_age": _compared,
     "tags": _some,
     "base_model": _some,
-    "pickle_imports": _some,
+    "pickle_imports": Imports,
     "hub_scan": _among,
     "digest": _among,
     "template": _among,

@@ -3,9 +3,12 @@
 `Scanner` is the door; the contract says what a verdict is.
 """
 
-from .contract import ENGINE, Findings, Limits, Verdict, judged, unknown
+from .contract import ENGINE, Findings, Limits, Verdict, as_json, from_json, judged, unknown
 from .opinions import Command, picklescan
 from .scanning import Scanner
-from .sources import Piece
+from .sources import Data, Piece
 
-__all__ = ["ENGINE", "Command", "Findings", "Limits", "Piece", "Scanner", "Verdict", "judged", "picklescan", "unknown"]
+__all__ = [
+    "ENGINE", "Command", "Data", "Findings", "Limits", "Piece", "Scanner", "Verdict", "as_json", "from_json", "judged",
+    "picklescan", "unknown",
+]  # fmt: skip

@@ -48,12 +48,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was seen; whether that is allowed is not its affair."""
+    """What was seen; whether that is allowed is not its affair. `passing`: who looks again may see more."""
 
     kind: Kind = "none"
     imports: tuple[str, ...] = ()
     template: Template | None = None
     problems: tuple[str, ...] = ()
+    passing: bool = False
+
+    @property
+    def unsure(self) -> bool:
+        """Not all of it was understood."""
+        return bool(self.problems) or UNRESOLVED in self.imports
 
 
 @dataclass(frozen=True, slots=True)

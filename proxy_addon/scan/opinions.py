@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .contract import MOST_PROBLEMS, Findings
-from .sources import Piece
+from .sources import Data
 
 FILE = "{file}"
 _ENDING = re.compile(r"\.[A-Za-z0-9_]{1,12}")
@@ -42,20 +42,21 @@ def picklescan() -> Command | None:
 
 
 async def asked(
-    commands: Sequence[Command], pieces: Sequence[Piece], name: str, findings: Findings, scratch: Path | None
+    commands: Sequence[Command], data: Data, name: str, findings: Findings, scratch: Path | None
 ) -> Findings:
     """The findings, and what the commands make worse. One that finds something is told as an import of its own."""
     try:
         with tempfile.TemporaryDirectory(prefix="scan-", dir=scratch) as directory:
             ending = _ENDING.fullmatch(os.path.splitext(name)[1])
             file = Path(directory, f"file{ending[0] if ending else ''}")
-            await asyncio.to_thread(_together, pieces, file)
+            await asyncio.to_thread(_together, data, file)
             said = [(command, await run(command, file)) for command in commands]
     except OSError as fault:
-        return _worse(findings, (), (f"other scanners cannot be asked: {fault.strerror}",))
+        return replace(_worse(findings, (), (f"other scanners cannot be asked: {fault.strerror}",)), passing=True)
     found = tuple(f"{command.name}/found" for command, status in said if status == 1)
     unsure = tuple(f"{command.name} does not know" for command, status in said if status not in (0, 1))
-    return _worse(findings, found, unsure)
+    worse = _worse(findings, found, unsure)
+    return replace(worse, passing=True) if unsure else worse
 
 
 def _worse(findings: Findings, imports: tuple[str, ...], problems: tuple[str, ...]) -> Findings:
@@ -88,12 +89,15 @@ async def run(command: Command, file: Path) -> int | None:
             await asyncio.shield(process.wait())
 
 
-def _together(pieces: Sequence[Piece], file: Path) -> None:
+def _together(data: Data, file: Path) -> None:
+    if isinstance(data, bytes):
+        file.write_bytes(data)
+        return
     with open(file, "xb") as out:
-        for piece in pieces:
+        for piece in data:
             with open(piece.path, "rb") as source:
                 source.seek(piece.offset)
                 left = piece.size
-                while left > 0 and (data := source.read(min(left, _COPIED))):
-                    out.write(data)
-                    left -= len(data)
+                while left > 0 and (part := source.read(min(left, _COPIED))):
+                    out.write(part)
+                    left -= len(part)

@@ -7,16 +7,18 @@ that it says is believed beyond its form. Whoever is cancelled ends the process 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from .contract import Findings, Limits, Verdict, from_json, judged
+from .contract import ENGINE, Findings, Limits, Verdict, from_json, judged
 from .opinions import Command, asked
-from .sources import Piece
+from .sources import Data
 
 ROOT = Path(__file__).parents[2]
 #: A path of its own, because an isolated interpreter has neither the working directory nor PYTHONPATH.
@@ -57,11 +59,13 @@ class Worker:
     def worn(self) -> bool:
         return self._files >= MANY or self._process.returncode is not None
 
-    async def look(self, pieces: Sequence[Piece], name: str, limits: Limits) -> Findings:
+    async def look(self, data: Data, name: str, limits: Limits) -> Findings:
         """Raises Broken."""
         self._files += 1
         number = self._files
-        question = {"id": number, "name": name, "pieces": pieces, "limits": asdict(limits)}
+        small = base64.b64encode(data).decode() if isinstance(data, bytes) else None
+        pieces = () if isinstance(data, bytes) else data
+        question = {"id": number, "name": name, "pieces": pieces, "data": small, "limits": asdict(limits)}
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps(question).encode() + b"\n")
@@ -109,25 +113,36 @@ class Scanner:
         self._turns = asyncio.Semaphore(workers)
         self._closed = False
 
-    async def scan(self, pieces: Sequence[Piece], name: str, allowed: Iterable[str] = ()) -> Verdict:
-        """What the file made of `pieces` is; never raises for the file's sake. `name` is its path in the repo."""
-        async with self._turns:
-            findings = await self._looked(pieces, name)
-            if self._commands:
-                findings = await asked(self._commands, pieces, name, findings, self._scratch)
-            return judged(findings, allowed)
+    @property
+    def engine(self) -> str:
+        """Who looks: what it finds in the same bytes stays the same until this is another."""
+        others = "\0".join(each for command in self._commands for each in (command.name, *command.argv))
+        return f"{ENGINE}+{hashlib.sha256(others.encode()).hexdigest()[:8]}" if others else ENGINE
 
-    async def _looked(self, pieces: Sequence[Piece], name: str) -> Findings:
+    async def scan(self, data: Data, name: str, allowed: Iterable[str] = ()) -> Verdict:
+        """`findings`, judged."""
+        return judged(await self.findings(data, name), allowed)
+
+    async def findings(self, data: Data, name: str) -> Findings:
+        """What lies in the file; never raises for the file's sake. `name` is its path in the repo."""
+        async with self._turns:
+            findings = await self._looked(data, name)
+            if self._commands:
+                findings = await asked(self._commands, data, name, findings, self._scratch)
+            return findings
+
+    async def _looked(self, data: Data, name: str) -> Findings:
         if self._closed:
-            return Findings(problems=("the scanner is closed",))
+            return Findings(problems=("the scanner is closed",), passing=True)
         worker: Worker | None = None
         try:
             worker = await self._worker()
             async with asyncio.timeout(self._seconds):
-                findings = await worker.look(pieces, name, self._limits)
+                findings = await worker.look(data, name, self._limits)
         except (Broken, TimeoutError) as fault:
             await self._end(worker)
-            return Findings(problems=(str(fault) or f"budget: the scanner took more than {self._seconds:g} s",))
+            told = str(fault) or f"budget: the scanner took more than {self._seconds:g} s"
+            return Findings(problems=(told,), passing=True)
         except BaseException:
             await self._end(worker)
             raise

@@ -27,6 +27,10 @@ class Piece(NamedTuple):
     size: int
 
 
+type Data = Sequence[Piece] | bytes
+"""A file: where its pieces lie, or, if it is small, all of it."""
+
+
 class Feed(Protocol):
     """Bytes in their order. Both give less than asked for only at the end."""
 

@@ -149,6 +149,18 @@ class DiskBlobs:
             self._stale(blob)
             self._memory.drop(bytes_key(blob))
 
+    async def files(self, manifest: Manifest) -> list[tuple[str, int]]:
+        try:
+            return await self._lanes.read(self._files, manifest)
+        except OSError:
+            return []
+
+    def _files(self, manifest: Manifest) -> list[tuple[str, int]]:
+        found = [self._held.locate(manifest.blob, number) for number in range(manifest.pieces)]
+        sizes = map(manifest.piece_size, range(manifest.pieces))
+        here = all(each is not None and each.size == size for each, size in zip(found, sizes, strict=True))
+        return [(each.path, each.size) for each in found if each is not None] if here else []
+
     def reader(self, manifest: Manifest) -> DiskReader:
         blob = manifest.blob
         self.pin(blob)

@@ -124,6 +124,11 @@ class Blobs(Protocol):
         pieces that were never written."""
         ...
 
+    async def files(self, manifest: Manifest) -> Sequence[tuple[str, int]]:
+        """Path and size of each piece, in order; empty if some are not here, or in no file of their own. They stay for
+        as long as the blob is pinned. What is read there has not been verified."""
+        ...
+
     def reader(self, manifest: Manifest) -> PieceReader:
         """Pins the blob against eviction until the reader is closed."""
         ...

@@ -24,7 +24,8 @@ class Origin:
                 return "command line"
             if key in self.lines:
                 return f"{self.file}:{self.lines[key]}"
-            key = _LAST_PART.sub("", key)
+            shorter = _LAST_PART.sub("", key)
+            key = shorter if shorter != key else ""  # of no such form
         return self.file
 
     def fault(self, key: str, what: str) -> str:

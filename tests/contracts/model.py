@@ -108,6 +108,9 @@ class DictBlobs:
     async def condemn(self, blob: str, found: str, landed: Mapping[int, Buffer]) -> None:
         await self.drop(blob)
 
+    async def files(self, manifest: Manifest) -> list[tuple[str, int]]:
+        return []
+
     def reader(self, manifest: Manifest) -> DictReader:
         return DictReader(self, manifest)
 

@@ -409,15 +409,6 @@ async def test_a_digest_is_denied_by_a_link_from_elsewhere_and_only_that(
         assert denied or got.status == 200
 
 
-async def test_what_would_have_to_be_scanned_is_not_let_pass(hub: TestHub, ruled: Ruled) -> None:
-    r = await ruled("version: 1\nscan:\n  pickle: {action: deny}\n")
-    denied = await answered(r, "GET", f"{H}/acme/tiny/resolve/main/old.bin")
-    assert is_denied(denied, "scan.on_error")
-    for name in ("config.json", "model.safetensors"):
-        got = await answered(r, "GET", f"{H}/acme/tiny/resolve/main/{name}")
-        assert isinstance(got, Got) and got.status == 200
-
-
 # -- who writes, what is no repo --------------------------------------------------------------------------------------
 
 
