@@ -11,7 +11,6 @@ upstream.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 from collections.abc import Callable
@@ -34,6 +33,7 @@ from .answer.means import Means
 from .answer.native import NativeXet
 from .answer.origins import Origins
 from .answer.plain import Plains
+from .answer.promised import Promised
 from .answer.relay import failure, relay
 from .answer.replies import refusal
 from .core.errors import BodyLost, UpstreamFailed
@@ -86,7 +86,7 @@ class Engine:
         self._files = Files(means, self._documents)
         self._plains, self._links = Plains(means), Links(means)
         self._batches, self._layers = Batches(means), Layers(means, self._documents)
-        self._xet, self._tasks = NativeXet(means), set[asyncio.Task[None]]()
+        self._xet, self._promised = NativeXet(means), Promised()
         self.origins, self.contents = Origins(means), Contents(means)
         self.facts = FactFinder(means, self._documents, self._files)
         self._enforcement = Enforcement(rules, self.origins, self.facts, Gate(self.contents), means.clock)
@@ -259,26 +259,21 @@ class Engine:
         if request.method not in SAFE and 200 <= status < 400:
             resource = self._resource(replace(request, body=b""))
             if isinstance(resource, Passed) and resource.repo is not None:
-                self._soon(self._forget(resource.repo))
+                self._promised.soon(self._forget(resource.repo))
             elif isinstance(resource, Passed) and resource.kind is Kind.PLAIN:
-                self._soon(self._plains.invalidate(request, status, Headers()))
+                self._promised.soon(self._plains.invalidate(request, status, Headers()))
 
     async def _forget(self, repo: Repo) -> None:
         """An upload went through: what the repo's branches and listings were is no longer so."""
         for prefix in repo.changing:
             await self._means.store.responses.invalidate(prefix)
         await self._means.public.forget(repo.key)
+        self._means.leases.forget(repo.key)
         self.facts.forget(repo)
-
-    def _soon(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def settle(self) -> None:
         """Wait for what was promised in the background."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
+        await self._promised.settle()
         await self.origins.settle()
         await self._xet.close()
 

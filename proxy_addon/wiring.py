@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .access.issued import IssuedLinks
+from .access.leases import Leases
 from .access.provenance import Provenance
 from .access.public import PublicRepos
 from .accesslog import AccessLog
@@ -158,6 +159,7 @@ async def assemble(
         fills=fills,
         public=PublicRepos(store.responses, clock, timer),
         issued=IssuedLinks(clock),
+        leases=Leases(timer, lasts=settings.access.lease, grace=settings.access.offline_grace),
         provenance=Provenance(store.responses, clock, timer),
         judging=lambda: not rulebook.policy.open,
         classifier=Classifier(enabled=enabled, others=hubs.others),

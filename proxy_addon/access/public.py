@@ -41,10 +41,10 @@ def has_credentials(request: Request) -> bool:
 
 def principal(headers: Headers) -> str:
     """Who asks, as a name that reveals nothing: a keyed hash (RFC 7693) of this process's own; empty for nobody."""
-    said = "\0".join(headers.get(name) or "" for name in _CREDENTIALS)
-    if not said.strip("\0"):
+    said = "\0".join("\n".join(headers.get_all(name)) for name in _CREDENTIALS)
+    if not said.strip("\0\n"):
         return ""
-    return hashlib.blake2b(said.encode("latin-1", "replace"), key=_KEY, digest_size=8).hexdigest()
+    return hashlib.blake2b(said.encode("latin-1", "replace"), key=_KEY, digest_size=16).hexdigest()
 
 
 class PublicRepos:

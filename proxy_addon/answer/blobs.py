@@ -49,9 +49,10 @@ async def reply(
     *,
     public: bool = True,
     checked: bool = False,
+    witness: Callable[[Manifest], Awaitable[None]] | None = None,
 ) -> Reply:
     """The reply with its body, fetched through `source` as far as it is not here. `checked`: the client compares the
-    digest itself, and starts over when it is wrong.
+    digest itself, and starts over when it is wrong. `witness`: asked before bytes are given out that came otherwise.
 
     Raises `UpstreamFailed` if not even the first byte can be had, `IntegrityError` if another size is
     known, or if the client has wrong bytes and goes on from there."""
@@ -66,17 +67,23 @@ async def reply(
     manifest = await blobs.manifest(stored.blob)
     if proven := public and manifest is not None and not manifest.public:
         manifest = await _made_public(means, manifest, source)
+    witnessed = witness is None
+    if manifest is not None and witness is not None:
+        await witness(manifest)
+        witnessed = True
     fresh = manifest is None or not manifest.sealed or manifest.size != stored.size
     if manifest is None or manifest.size != stored.size:
         manifest = Manifest(stored.blob, stored.size, public=public, source=stored.url)
     target = manifest
     fill: Fill | None = None
     if fresh:
-        fill, joined = await means.fills.join(target, source)
+        fill, joined = await means.fills.join(target, source, url=stored.url)
         if fill.manifest.size != stored.size:
             raise IntegrityError(f"{stored.blob} has {fill.manifest.size} bytes where {stored.size} were promised")
         if target.public and not (fill.manifest.public or proven):  # begun by somebody's link a moment ago
             await _made_public(means, fill.manifest, source)
+        if joined and witness is not None and not witnessed:  # begun by another repo's reader a moment ago
+            await witness(fill.manifest)
         target = fill.manifest
         outcome = Outcome(
             hit=False,
@@ -89,7 +96,7 @@ async def reply(
         )
 
     async def refill() -> Fill:
-        return (await means.fills.join(target, source))[0]
+        return (await means.fills.join(target, source, url=stored.url))[0]
 
     def cut(start: int, end: int) -> Body:
         return BlobBody(blobs, target, start, end, fill=fill, refill=refill)
@@ -110,8 +117,16 @@ async def reply(
 
 
 async def _made_public(means: Means, manifest: Manifest, source: Source) -> Manifest:
-    """That a hub names a digest for a file does not mean that it has the bytes, and those that are here came by
-    somebody's link: some of them, at a place that nobody can foresee, have to be had in the way that is open to all.
+    """Those that are here came by somebody's link or lease. Raises `UpstreamFailed`."""
+    await compared(means, manifest, source)
+    with means.unless_disk_refuses():
+        await means.store.blobs.set_public(manifest.blob, True)
+    return replace(manifest, public=True)
+
+
+async def compared(means: Means, manifest: Manifest, source: Source) -> bool:
+    """That a hub names a digest for a file does not mean that it has the bytes: some of them, at a place that nobody
+    can foresee, have to be had by `source`, and be those that are here. False if none are here to compare them with.
     Raises `UpstreamFailed`."""
     store = means.store.blobs
     here = await store.present(manifest.blob)
@@ -125,11 +140,11 @@ async def _made_public(means: Means, manifest: Manifest, source: Source) -> Mani
         if fault.status == 429 or fault.status >= 500:
             raise
         raise UpstreamFailed(fault.reason) from fault  # a 404 there is about the hub's link, not about the file
-    if at // PIECE in here and found != await _held(means, manifest, at, at + count):
+    if at // PIECE not in here:
+        return False
+    if found != await _held(means, manifest, at, at + count):
         raise UpstreamFailed("other bytes lie there than the hub says")
-    with means.unless_disk_refuses():
-        await store.set_public(manifest.blob, True)
-    return replace(manifest, public=True)
+    return True
 
 
 async def _beginning(answer: Answer, count: int) -> bytes:

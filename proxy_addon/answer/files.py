@@ -2,8 +2,9 @@
 
 Three questions, each asked upstream only if the stored answer is too old: which commit does the revision name, where a
 hub tells that; what is known of the file (size, digest, type); where are its bytes. How a hub is asked says its
-`Inquiry`. All of it is asked without credentials: what comes back is public and may be shared. Who is refused
-anonymously gets his own request passed on, with his own token, and nothing of that is kept.
+`Inquiry`. All of it is asked without credentials: what comes back is public and may be shared. Where the hub refuses
+that, who shows a permission of his own is answered by it (`Leased`); what cannot be answered so is the client's own
+request passed on, and nothing of that is kept.
 
 Bytes of known digest that somebody wants whole may come from any public place that is known to have them.
 """
@@ -29,8 +30,10 @@ from . import blobs
 from .documents import Documents
 from .heads import Heads
 from .inquiry import Found, Inquiry, Refused
+from .leased import Holder, Leased, private, unasked
 from .listed import Listed
 from .means import Means
+from .own import OwnHeads, OwnListed
 from .places import Places
 from .relay import failure, relay, standing_in
 from .replies import forbids_storing, not_cached, only_if_cached
@@ -40,12 +43,24 @@ from .sources import Elsewhere
 class Files:
     def __init__(self, means: Means, documents: Documents) -> None:
         self._means, self._places = means, Places(means)
-        inquiries: tuple[Inquiry, ...] = (Heads(means, self._places), Listed(means, self._places, documents))
-        self._inquiries = {inquiry.hub: inquiry for inquiry in inquiries}
+        heads, listed = Heads(means, self._places), Listed(means, self._places, documents)
+        self._inquiries: dict[str, Inquiry] = {heads.hub: heads, listed.hub: listed}
+        self._leased = Leased(means, self._inquiries, (OwnHeads(means, heads), OwnListed(means, listed)))
 
     # -- in memory --------------------------------------------------------------------------------------------------
 
     def quickly(self, view: View, request: Request, file: File) -> Reply | None:
+        if (reply := self._open(view, request, file)) is not None or not has_credentials(request):
+            return reply
+        if view is not self._means.store.memory:  # leases are seen from the event loop only
+            return None
+        found = self._leased.quickly(view, request, file)
+        if found is None or _about_xet(request, shown := self._shown(found[0])):
+            return None
+        reply = blobs.quickly(self._means, view, request, shown, found[1])
+        return None if reply is None else private(reply)
+
+    def _open(self, view: View, request: Request, file: File) -> Reply | None:
         means, now, inquiry = self._means, self._means.clock(), self._inquiries[file.hub]
         if inquiry.names_commits and not file.pinned:
             refs = view.responses(file.ref_key)
@@ -64,19 +79,46 @@ class Files:
     # -- the whole way ----------------------------------------------------------------------------------------------
 
     async def answer(self, request: Request, file: File) -> Reply:
-        if self._means.public.refused(file.repo.key) or forbids_storing(request):
-            return await self._relayed(request, file)
+        who = self._leased.holder(request, file)
+        if forbids_storing(request):
+            return await self._relayed(request, file, who)
+        if (who is not None and self._leased.holds(who)) or self._means.public.refused(file.repo.key):
+            return await self._closed(request, file, who)
         try:
             match await self._find(request, file):
                 case Refused():
-                    return await self._relayed(request, file)
+                    return await self._closed(request, file, who)
                 case Reply() as reply:
                     return reply
                 case Found() as found:
                     return await self._reply(request, found)
         except UpstreamFailed as fault:
+            if who is not None and not await self._means.public.known(file.repo.key):
+                return await self._closed(request, file, who)
             if fault.status == 429 and has_credentials(request):
                 return await self._relayed(request, file)  # his own quota may have room
+            return failure(request, fault, hub=file.hub, kind="file")
+        except IntegrityError as fault:
+            return failure(request, fault, hub=file.hub, kind="file")
+
+    async def _closed(self, request: Request, file: File, who: Holder | None) -> Reply:
+        """Of a repo that strangers are refused, as far as can be told."""
+        if who is None:
+            return await self._relayed(request, file)
+        try:
+            found = await self._leased.find(request, file, who)
+        except UpstreamFailed as fault:
+            return unasked(request, fault, hub=file.hub)
+        if isinstance(found, Reply):
+            return found
+        if isinstance(found, Refused) or _about_xet(request, shown := self._shown(found.stored)):
+            return await self._relayed(request, file, who)
+        held = self._leased.holds(who)
+        try:
+            return await self._leased.reply(request, found, shown, who)
+        except UpstreamFailed as fault:
+            if held and not self._leased.holds(who):  # he was refused the bytes
+                return await self._relayed(request, file, who)
             return failure(request, fault, hub=file.hub, kind="file")
         except IntegrityError as fault:
             return failure(request, fault, hub=file.hub, kind="file")
@@ -146,8 +188,9 @@ class Files:
             case Found() if not asked.outcome.hit:
                 new = replace(asked.outcome, fwd=outcome.fwd, collapsed=collapsed)
                 return replace(asked, outcome=new)
-            case _:
-                return asked
+            case Refused(closed=True):
+                self._means.leases.note_closed(file.key)
+        return asked
 
     async def _reply(self, request: Request, found: Found) -> Reply:
         stored, file = self._shown(found.stored), found.file
@@ -174,9 +217,15 @@ class Files:
             return stored
         return replace(stored, headers=stored.headers.without(*xet.XET_FIELDS))
 
-    async def _relayed(self, request: Request, file: File) -> Reply:
+    async def _relayed(self, request: Request, file: File, who: Holder | None = None) -> Reply:
         """The client's own request, with its own rights."""
-        return await relay(self._means, request, hub=file.hub, kind="file", drop=self._hidden, detail=Detail.ACCESS)
+        reply = await relay(self._means, request, hub=file.hub, kind="file", drop=self._hidden, detail=Detail.ACCESS)
+        if who is not None and reply.outcome.fwd_status is not None:
+            self._leased.heard(who, reply.status, reply.headers.get("x-error-code") or "")
+        if reply.outcome.fwd_status is None and reply.status != 429 and self._means.public.refused(file.repo.key):
+            why = (reply.headers.get("x-error-message") or "").removeprefix("hubgate: ").partition("; ")[0]
+            return unasked(request, UpstreamFailed(why), hub=file.hub)
+        return reply
 
     def _hidden(self, answer: Answer) -> frozenset[str]:
         size = answer.headers.get("x-linked-size") or ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from cachetools import TTLCache
@@ -29,6 +29,15 @@ from .sources import Redirected
 
 LOCATION_LASTS = 300.0  # seconds; the hub signs for an hour
 _KEPT_404 = ("x-error-code", "x-error-message", "x-repo-commit")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What the hub's answer says of a file; `file` is at the commit that it names."""
+
+    file: File
+    row: StoredResponse
+    facts: hf.Facts | None
 
 
 class Heads:
@@ -57,7 +66,7 @@ class Heads:
             [hf.resolve_url(file, base) for base in self._bases],
             stored.size or 0,
             hub=hf.HUB,
-            may_follow=self._may_follow,
+            may_follow=self.may_follow,
             headers=(("User-Agent", agent),),
             location=self._locations.get(file.key),
             blob=stored.blob or "",
@@ -88,8 +97,7 @@ class Heads:
             return told
         raise fault or UpstreamFailed("no upstream is configured")
 
-    async def _told(self, file: File, answer: Answer) -> Found | Refused:
-        means = self._means
+    async def read(self, file: File, answer: Answer) -> Read | Refused:
         commit = answer.headers.get("x-repo-commit") or ""
         location = answer.location
         facts = hf.facts_of(answer.status, answer.headers, location)
@@ -113,36 +121,48 @@ class Heads:
             size=facts.size if facts else 0,
             kind="file",
         )
+        return Read(file.at(commit) if commit else file, row, facts)
+
+    async def _told(self, file: File, answer: Answer) -> Found | Refused:
+        means, read = self._means, await self.read(file, answer)
+        if isinstance(read, Refused):
+            return read
+        row, facts, commit = read.row, read.facts, read.row.headers.get("x-repo-commit") or ""
         if commit:
             await means.public.note_success(file.repo.key)
             if not file.pinned:
-                ref = replace(row, status=200, headers=Headers(), blob=None, size=0, kind="ref")
-                await means.keep(file.ref_key, (replace(ref, facts=(("commit", commit),)),))
-            file = file.at(commit)
+                await means.keep(file.ref_key, (ref_row(row, commit),))
+            file = read.file
             await means.keep(file.key, (row,))
             if facts is not None:
                 await self._places.note(row)
-        elif status != 404:
+        elif row.status != 404:
             await means.keep(file.key, (row,))
-        if facts is not None and facts.location and self._may_follow(facts.location):
+        if facts is not None and facts.location and self.may_follow(facts.location):
             self._locations[file.key] = facts.location
         return Found(file, row, Outcome(fwd_status=answer.status, stored=True))
 
     async def _measured(self, facts: hf.Facts, url: str) -> hf.Facts | None:
         """The size, from where the bytes are."""
         target = facts.location or url
-        if not self._may_follow(target):
+        if not self.may_follow(target):
             return None
         answer = await self._means.upstream.open("HEAD", target, (("Accept-Encoding", "identity"),), hub=hf.HUB)
         answer.release()
         length = answer.headers.get("content-length") or ""
         return replace(facts, size=int(length)) if answer.status == 200 and length.isdigit() else None
 
-    def _may_follow(self, url: str) -> bool:
+    def may_follow(self, url: str) -> bool:
         """https, and a host where this hub or a configured mirror keeps files."""
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
         return (parts.scheme == "https" and hf.is_ours(host)) or host in self._mirror_hosts
+
+
+def ref_row(row: StoredResponse, commit: str) -> StoredResponse:
+    """That a branch names this commit, told with the head of a file."""
+    facts = (("commit", commit),)
+    return replace(row, status=200, headers=Headers(), blob=None, size=0, kind="ref", facts=facts)
 
 
 def _nameless(facts: hf.Facts, file: File) -> str:

@@ -30,7 +30,7 @@ from ..hub.resources import File
 from ..store.contract import View
 from .documents import Documents
 from .inquiry import Found, Refused
-from .listings import ABSENT, Listings
+from .listings import ABSENT, Listings, Read
 from .means import Means
 from .places import Places
 from .sources import Redirected
@@ -89,18 +89,7 @@ class Listed:
             return await self._noted(file, read)
         if read is None:
             return await self._linked(file, agent, hurry)
-        entry, outcome = read.listing.files[file.path], read.outcome
-        row = StoredResponse(
-            status=200,
-            headers=ms.file_headers(entry, file),
-            request_time=read.stored.request_time,
-            response_time=read.stored.response_time,
-            url=ms.resolve_url(file.at(entry.commit or file.rev)),
-            blob=f"sha256:{entry.sha256}",
-            size=entry.size,
-            kind="file",
-            facts=(("listing", read.key), ("commit", entry.commit)),
-        )
+        row, outcome = row_of(file, read), read.outcome
         if not await self._means.public.proven(file.repo.key):
             refused, _ = await self._means.flights.join(
                 f"proof:{file.repo.key}", lambda: self._prove(file, row, agent, hurry)
@@ -129,47 +118,47 @@ class Listed:
         """Ask for the file without credentials, and for as few bytes of it as the hub lets one."""
         size, refused = row.size or 0, ABSENT
         fault: UpstreamFailed | None = None
-        fields = (*_asking(agent), *((("Range", "bytes=0-0"),) if size else ()))
+        fields = (*asking(agent), *((("Range", "bytes=0-0"),) if size else ()))
         for url in self._urls(file, row):
             try:
                 answer = await self._means.upstream.open("GET", url, fields, hub=ms.HUB, hurry=hurry)
-                given, data = await self._given(answer, file, row)
+                given, data, location = await self.given(answer, row)
             except UpstreamFailed as failed:
                 fault = failed
                 continue
             if given:
+                if location:
+                    self._locations[file.key] = location
                 await self._means.public.note_success(file.repo.key)
                 return None
             if answer.status in FAILURES:
                 fault = answer.failure()
             elif answer.status == 200 and not ms.failure_of(data):
                 fault = UpstreamFailed(f"{urlsplit(url).hostname} sent other bytes than its listing names")
-            elif self._is_home(url) and (refused := _refusal(answer.status, data)).closed:
+            elif self._is_home(url) and (refused := refusal(answer.status, data)).closed:
                 return refused
         if fault is not None:
             raise fault
         return refused
 
-    async def _given(self, answer: Answer, file: File, row: StoredResponse) -> tuple[bool, bytes]:
-        """Whether the answer gives the file, and what it said if not."""
+    async def given(self, answer: Answer, row: StoredResponse) -> tuple[bool, bytes, str]:
+        """Whether the answer gives the file, what it said if not, and where the bytes are."""
         size = row.size or 0
         if answer.status in _REDIRECTS:
             target, named = answer.location, _digest_of(answer.location)
             answer.release()
-            if target is None or not self._may_follow(target) or not (named or ms.linked(answer.headers)):
-                return False, b""
-            if row.blob == f"sha256:{named}":
-                self._locations[file.key] = target
-            return True, b""
+            if target is None or not self.may_follow(target) or not (named or ms.linked(answer.headers)):
+                return False, b"", ""
+            return True, b"", target if row.blob == f"sha256:{named}" else ""
         if answer.status in (200, 206) and parse_content_range(answer.headers.get("content-range")) == (0, 1, size):
             answer.close()
-            return True, b""
+            return True, b"", ""
         length = answer.headers.get("content-length") or ""
         if answer.status == 200 and size > SMALL:
             answer.close()
-            return length == str(size), b""
+            return length == str(size), b"", ""
         data = await answer.whole(SMALL)
-        return answer.status == 200 and row.blob == f"sha256:{hashlib.sha256(data).hexdigest()}", data
+        return answer.status == 200 and row.blob == f"sha256:{hashlib.sha256(data).hexdigest()}", data, ""
 
     async def _linked(self, file: File, agent: str, hurry: bool) -> Found | Refused:
         """A file that is in no listing, as far as one can be had."""
@@ -177,12 +166,12 @@ class Listed:
         for base in self._bases(file):
             try:
                 url = ms.file_url(file, base)
-                answer = await self._means.upstream.open("GET", url, _asking(agent), hub=ms.HUB, hurry=hurry)
+                answer = await self._means.upstream.open("GET", url, asking(agent), hub=ms.HUB, hurry=hurry)
             except UpstreamFailed as failed:
                 fault = failed
                 continue
             told, target = ms.linked(answer.headers), answer.location
-            if answer.status in _REDIRECTS and told is not None and target is not None and self._may_follow(target):
+            if answer.status in _REDIRECTS and told is not None and target is not None and self.may_follow(target):
                 answer.release()
                 return await self._by_link(file, answer, told)
             if answer.status in FAILURES:
@@ -191,7 +180,7 @@ class Listed:
             elif self._is_home(url):
                 data = await answer.whole(SMALL) if answer.status >= 400 else b""
                 answer.close()
-                return await self._noted(file, _refusal(answer.status, data))
+                return await self._noted(file, refusal(answer.status, data))
             else:
                 answer.close()
         raise fault or UpstreamFailed("no upstream is configured")
@@ -222,7 +211,7 @@ class Listed:
             self._urls(file, stored),
             stored.size or 0,
             hub=ms.HUB,
-            may_follow=self._may_follow,
+            may_follow=self.may_follow,
             headers=(("User-Agent", agent),),
             location=self._locations.get(file.key),
             blob=stored.blob or "",
@@ -242,11 +231,27 @@ class Listed:
         """Not a mirror, which cannot refuse."""
         return ms.is_ours(urlsplit(url).hostname or "")
 
-    def _may_follow(self, url: str) -> bool:
+    def may_follow(self, url: str) -> bool:
         """https, and a host where this hub or a configured mirror keeps files."""
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
         return (parts.scheme == "https" and ms.is_ours(host)) or host in self._mirror_hosts
+
+
+def row_of(file: File, read: Read) -> StoredResponse:
+    """What a listing says of the file that it names."""
+    entry = read.listing.files[file.path]
+    return StoredResponse(
+        status=200,
+        headers=ms.file_headers(entry, file),
+        request_time=read.stored.request_time,
+        response_time=read.stored.response_time,
+        url=ms.resolve_url(file.at(entry.commit or file.rev)),
+        blob=f"sha256:{entry.sha256}",
+        size=entry.size,
+        kind="file",
+        facts=(("listing", read.key), ("commit", entry.commit)),
+    )
 
 
 def _listed_in(file: File, rows: Sequence[StoredResponse]) -> str:
@@ -258,9 +263,9 @@ def _digest_of(url: str | None) -> str | None:
     return ms.digest_in(tuple(urlsplit(url or "").path.strip("/").split("/")))
 
 
-def _refusal(status: int, data: bytes) -> Refused:
+def refusal(status: int, data: bytes) -> Refused:
     return Refused(403 if status in (401, 403) or ms.failure_of(data) == ms.NO_REPO else 404)
 
 
-def _asking(agent: str) -> tuple[tuple[str, str], ...]:
+def asking(agent: str) -> tuple[tuple[str, str], ...]:
     return (("User-Agent", agent), ("Accept", "*/*"), ("Accept-Encoding", "identity"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from asyncio import to_thread
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from cachetools import LRUCache
@@ -17,7 +18,7 @@ from ..core.status import Outcome
 from ..core.storing import Terms
 from ..hub import modelscope as ms
 from ..hub.resources import Document, File
-from .documents import Documents, Told
+from .documents import Kept, Told
 from .inquiry import Refused
 from .means import Means
 
@@ -36,10 +37,27 @@ class Read:
     outcome: Outcome
 
 
+class Asked(Protocol):
+    """Where the documents come from that listings are."""
+
+    async def current(
+        self, request: Request, doc: Document, terms: Terms | None = None, *, gone: bool = False
+    ) -> Kept | Told | None: ...
+
+    async def bytes_of(self, stored: StoredResponse) -> bytes | None: ...
+
+
+type Parsed = LRUCache[str, ms.Listing]
+
+
+def nothing_parsed() -> Parsed:
+    return LRUCache(HELD, lambda listing: 1 + len(listing.files))
+
+
 class Listings:
-    def __init__(self, means: Means, documents: Documents) -> None:
+    def __init__(self, means: Means, documents: Asked, parsed: Parsed | None = None) -> None:
         self._means, self._documents = means, documents
-        self._parsed: LRUCache[str, ms.Listing] = LRUCache(HELD, lambda listing: 1 + len(listing.files))
+        self._parsed = nothing_parsed() if parsed is None else parsed
 
     def parsed(self, stored: StoredResponse) -> ms.Listing | None:
         """From memory only."""

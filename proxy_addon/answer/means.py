@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ..access.issued import IssuedLinks
+from ..access.leases import Leases
 from ..access.provenance import Provenance
 from ..access.public import PublicRepos
 from ..core.messages import StoredResponse
@@ -77,6 +78,7 @@ class Means:
     clock: Callable[[], float]
     boundary: Callable[[], str]  # a fresh multipart boundary
     timer: Callable[[], float] = time.monotonic  # seconds that no wall clock moves
+    leases: Leases = field(default_factory=Leases)
     rules: Rules = field(default_factory=Rules)
     scanner: Scanner = field(default_factory=Scanner)
     judging: Callable[[], bool] = lambda: False  # whether rules are in force, for which hashes are to be placed

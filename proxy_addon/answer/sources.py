@@ -33,7 +33,8 @@ class Redirected:
     """A source behind URLs that redirect: `urls` in order of preference.
 
     `unmarked`: a server that answers a range with 200, and only Content-Range says that it is one. `blob`: the blob id
-    of what shall be there.
+    of what shall be there. `own`: fields that go to the host of `urls` only, and `principal` whose they are;
+    `refused` is called when he is refused there.
     """
 
     def __init__(
@@ -48,7 +49,12 @@ class Redirected:
         location: str | None = None,
         unmarked: bool = False,
         blob: str = "",
+        own: Sequence[tuple[str, str]] = (),
+        principal: str = "",
+        refused: Callable[[], None] = lambda: None,
     ) -> None:
+        self._own, self._principal, self._refused = tuple(own), principal, refused
+        self._homes = frozenset(_host(url) for url in urls)
         self._upstream, self._urls, self._size, self._hub = upstream, tuple(urls), size, hub
         self._may_follow, self._headers, self._unmarked = may_follow, tuple(headers), unmarked
         self._location, self._until = location, time.monotonic() + _GOOD_FOR
@@ -76,7 +82,7 @@ class Redirected:
         fields = [*self._headers, ("Accept", "*/*"), ("Accept-Encoding", "identity")]
         if (start, end) != (0, self._size):
             fields.append(("Range", f"bytes={start}-{end - 1}"))
-        answer = await self._upstream.open("GET", url, fields, hub=self._hub)
+        answer = await self._asked(url, fields)
         for _ in range(_HOPS):
             if answer.status not in _REDIRECTS:
                 break
@@ -86,13 +92,21 @@ class Redirected:
             if target is None or not self._may_follow(target):
                 away = urlsplit(target or "").hostname
                 raise UpstreamFailed(f"a redirect to {away}, where this hub keeps nothing", 403)
-            answer = await self._upstream.open("GET", target, fields, hub=self._hub)
+            answer = await self._asked(target, fields)
             if answer.status in (200, 206):
                 self._location, self._until = target, time.monotonic() + _GOOD_FOR
         if answer.status in _REDIRECTS:
             answer.close()
             raise UpstreamFailed(f"{urlsplit(answer.url).hostname} redirects without end", 508)
         return self._accepted(answer, start, end)
+
+    async def _asked(self, url: str, fields: Sequence[tuple[str, str]]) -> Answer:
+        at_home = _host(url) in self._homes
+        own, principal = (self._own, self._principal) if at_home else ((), "")
+        answer = await self._upstream.open("GET", url, (*fields, *own), hub=self._hub, principal=principal)
+        if at_home and answer.status in (401, 403):
+            self._refused()
+        return answer
 
     def _compare(self, answer: Answer) -> None:
         told = bare(answer.headers.get("x-linked-etag"))
@@ -131,6 +145,12 @@ class Redirected:
         if etag is not None and is_strong(etag) and self._validators.setdefault(host, etag) != etag:
             raise IntegrityError(f"{host} changed the representation midway")
         return at
+
+
+def _host(url: str) -> tuple[str, str]:
+    """All that a credential was given for."""
+    at = urlsplit(url)
+    return at.scheme, at.netloc.lower()
 
 
 class Elsewhere:

@@ -22,6 +22,9 @@ freshness:                        # how long before the hub is asked again
   api: 60s                        # repo info, listings
   not_found: 30s                  # a 404 for a path at a commit
   stale_if_error: 7d              # how long past that a stored response may stand in for a hub that fails
+access:                           # files of gated and private repos: bytes are shared, permission is not
+  lease: 5m                       # how long a token that the hub let in counts, until the hub is asked about it again
+  offline_grace: 0s               # and how long past that while the hub cannot be asked; 0s: refused then
 # rules: [rules/]                 # rule files; beside this file, if they are there; a path that is named must be there
 scan:                             # of files whose content a rule asks about
   seconds: 60s                    # for one file; then its content counts as unknown

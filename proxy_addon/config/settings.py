@@ -121,6 +121,11 @@ class Freshness(Section):
     stale_if_error: Seconds = 604800.0
 
 
+class Access(Section):
+    lease: Timeout = 300.0
+    offline_grace: Seconds = 0.0
+
+
 class Upstream(Section):
     connect_to: Annotated[places.ConnectTo, BeforeValidator(places.connect_to)] = places.ConnectTo()
     ca_file: FilePath | None = None
@@ -194,6 +199,7 @@ class Settings(Section):
     ca: Ca = Field(default_factory=Ca)
     cache: Cache = Field(default_factory=Cache)
     freshness: Freshness = Freshness()
+    access: Access = Access()
     rules: tuple[FilePath, ...] = (Path("rules"),)
     scan: Scan = Scan()
     upstream: Upstream = Upstream()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from ..core.errors import BodyLost, IntegrityError, UpstreamFailed
 from ..store.contract import LARGEST, Blobs, Manifest
@@ -23,37 +24,46 @@ class Fills:
         self._open: dict[str, Fill] = {}
         self._all: set[Fill] = set()
         self._disproven: TTLCache[str, bool] = TTLCache(4096, DISPROVEN_FOR)
+        self._alone: dict[Fill, str] = {}  # the URL by which all of it comes
+        self._brought: LRUCache[str, str] = LRUCache(65_536)
         self.trouble: str | None = None  #: why the last write failed; None once one succeeded
 
     def __len__(self) -> int:
         return len(self._all)
 
-    async def join(self, manifest: Manifest, source: Source, *, stream: bool = False) -> tuple[Fill, bool]:
+    async def join(
+        self, manifest: Manifest, source: Source, *, stream: bool = False, url: str = ""
+    ) -> tuple[Fill, bool]:
         """The fill of `manifest.blob`, and whether it was there before. `source` is used only by a new one.
 
-        `stream`: it has one answer open that brings everything, which one connection shall read to its end.
-        Raises `UpstreamFailed` for a size beyond belief.
+        `stream`: it has one answer open that brings everything, which one connection shall read to its end. `url`: what
+        `source` is, for `brought`. Raises `UpstreamFailed` for a size beyond belief.
         """
         blob = manifest.blob
         if manifest.size > LARGEST:
             raise UpstreamFailed(f"{manifest.size} bytes are more than a file has")
         if (fill := self.current(blob)) is not None:
             return fill, True
-        (fill, made_for), _ = await self._flights.join(f"fill:{blob}", lambda: self._begin(manifest, source, stream))
+        begin = partial(self._begin, manifest, source, stream, url)
+        (fill, made_for), _ = await self._flights.join(f"fill:{blob}", begin)
         if fill.diskless and made_for is not source:
-            fill, made_for = await self._begin(manifest, source, stream)
+            fill, made_for = await self._begin(manifest, source, stream, url)
         return fill, made_for is not source
 
     def disproven(self, blob: str) -> bool:
         """Wrong bytes of it went out a while ago, all but the tail: who goes on from there ends with a wrong file."""
         return blob in self._disproven
 
+    def brought(self, blob: str) -> str:
+        """The URL by which all of the blob was last fetched and proven, by this process; else empty."""
+        return self._brought.get(blob, "")
+
     def current(self, blob: str) -> Fill | None:
         """The fill under way that newcomers may join."""
         fill = self._open.get(blob)
         return fill if fill is not None and fill.error is None and not fill.diskless else None
 
-    async def _begin(self, manifest: Manifest, source: Source, stream: bool) -> tuple[Fill, Source]:
+    async def _begin(self, manifest: Manifest, source: Source, stream: bool, url: str) -> tuple[Fill, Source]:
         diskless, present = False, set[int]()
         self._blobs.pin(manifest.blob)  # the fill's own, given back when it closes
         try:
@@ -76,6 +86,8 @@ class Fills:
             closed=self._close,
             diskless=diskless,
         )
+        if url and not (present or manifest.sealed):
+            self._alone[fill] = url
         self._all.add(fill)
         if not diskless:
             self._open[manifest.blob] = fill
@@ -86,11 +98,14 @@ class Fills:
             self._disproven[fill.manifest.blob] = True
         elif fill.manifest.sealed:
             self._disproven.pop(fill.manifest.blob, None)
+            if fill in self._alone:
+                self._brought[fill.manifest.blob] = self._alone[fill]
         if fill.diskless:
             self.trouble = self.trouble or "a piece was refused"
         elif fill.manifest.sealed:
             self.trouble = None
         self._all.discard(fill)
+        self._alone.pop(fill, None)
         if self._open.get(fill.manifest.blob) is fill:
             del self._open[fill.manifest.blob]
 

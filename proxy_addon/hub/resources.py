@@ -15,6 +15,7 @@ from .paths import quoted_rev
 
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+LEASED = "leased:"  # begins the keys of what only holders of a lease may see
 
 
 class Kind(StrEnum):
@@ -47,8 +48,9 @@ class Repo:
     @property
     def changing(self) -> tuple[str, ...]:
         """What the keys begin with of all that an upload makes wrong."""
-        by_branch = (f"file:{self.key}@",) if self.hub == "modelscope" else ()  # elsewhere files are known by commit
-        return (f"ref:{self.key}@", f"api:{self.key}:", f"raw:{self.key}@", *by_branch)
+        by_branch = ("file",) if self.hub == "modelscope" else ()  # elsewhere files are known by commit
+        of_files = [f"{way}{row}:{self.key}@" for way in ("", LEASED) for row in ("ref", *by_branch)]
+        return (*of_files, f"api:{self.key}:", f"raw:{self.key}@")
 
 
 @dataclass(frozen=True, slots=True)

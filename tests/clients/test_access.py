@@ -68,13 +68,14 @@ def test_everybody_gets_what_the_hub_would_give_him(site: Site, repo: str, token
             if status == 200 and "/resolve/" in path:
                 assert answer.body == body
         head, right = site.proxy.ask(HUB + path, "HEAD", token), ask(site.hub, path, "HEAD", token)
-        assert head.status == right.status
+        redirects = right.status in (302, 307) and "/resolve/" in path
+        assert head.status == (200 if redirects else right.status), "who may have the file has it from here"
         assert {name: head[name] for name in TOLD} == {name: right[name] for name in TOLD}
 
 
 @pytest.mark.parametrize("path", ["old.bin", "model.safetensors"])
 def test_a_link_without_its_signature_opens_nothing(site: Site, path: str) -> None:
-    reader = {"Authorization": "Bearer hf_reader"}
+    reader = {"Authorization": "Bearer hf_reader", "Cache-Control": "no-store"}
     link = site.proxy.ask(f"{HUB}/acme/private/resolve/main/{path}", headers=reader)["Location"] or ""
     signed, bare = site.proxy.ask(link), site.proxy.ask(link.partition("?")[0])
     assert signed.status == 200 and len(signed.body) == site.hub.repo("acme/private").file(path).size
@@ -91,12 +92,14 @@ def test_clients_see_the_errors_they_know(site: Site) -> None:
     assert denied == ["GatedRepoError"] * 3 + ["RepositoryNotFoundError"] * 3
 
 
-def test_what_a_token_brought_is_not_there_without_the_hub(site: Site) -> None:
+def test_what_a_token_brought_is_there_for_its_holder_only_without_the_hub(site: Site) -> None:
     reader = {"Authorization": "Bearer hf_reader"}
     for repo in ("acme/gated", "acme/private"):
         assert followed(site, f"{HUB}/{repo}/resolve/main/old.bin", reader).status == 200
     site.hub.stop()
     for repo in ("acme/gated", "acme/private"):
-        for headers in (reader, {}, {"Authorization": "Bearer hf_other"}):
+        data = site.hub.repo(repo).file("old.bin").source
+        assert followed(site, f"{HUB}/{repo}/resolve/main/old.bin", reader).body == bytes(data.read(0, data.size))
+        for headers in ({}, {"Authorization": "Bearer hf_other"}):
             answer = followed(site, f"{HUB}/{repo}/resolve/main/old.bin", headers)
-            assert answer.status in (502, 504) and b"hubgate" in answer.body
+            assert answer.status == 503 and b"hubgate" in answer.body

@@ -58,6 +58,10 @@ class Got:
         return self.reply.outcome.header
 
 
+LINK = {"Cache-Control": "no-store"}
+"""Sent along by who wants the hub's own answer, which for a large file is a link."""
+
+
 def request_for(method: str, url: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Request:
     """As the edge makes it: an IPv6 literal keeps its brackets."""
     at = urlsplit(url)

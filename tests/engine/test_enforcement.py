@@ -12,7 +12,7 @@ import pytest
 from proxy_addon.core.messages import Pass, Reply
 from proxy_addon.fetch.upstream import Throttled
 from tests.conftest import Starter
-from tests.engine.rig import Clock, Got, Rig, drained, request_for
+from tests.engine.rig import LINK, Clock, Got, Rig, drained, request_for
 from tests.hub import Repo, Synthetic, TestHub, cdn
 from tests.hub.ask import ask as direct
 from tests.hub.repo import Storage
@@ -320,7 +320,7 @@ async def test_a_link_that_nobody_handed_out(hub: TestHub, ruled: Ruled) -> None
         )
     )
     elsewhere = await ruled("version: 1\n", dir="elsewhere")
-    told = await elsewhere.get(f"{H}/{shut.id}/resolve/main/b.bin", READER)
+    told = await elsewhere.get(f"{H}/{shut.id}/resolve/main/b.bin", READER | LINK)
     link = told.header("Location") or ""
     assert link.startswith("https://")
     r = await ruled(NONCOMMERCIAL)

@@ -14,7 +14,7 @@ from proxy_addon.config.places import OtherHost
 from proxy_addon.hub.resources import Secret
 from proxy_addon.store.contract import LARGEST, PIECE, Manifest
 from tests.conftest import Starter
-from tests.engine.rig import Clock, drained, request_for, until
+from tests.engine.rig import LINK, Clock, drained, request_for, until
 from tests.engine.test_links import gated
 from tests.engine.test_modelscope import LISTING, M, content, url_of
 from tests.hub import Repo, Scripted, Synthetic, TestHub, modelscope
@@ -45,7 +45,7 @@ async def test_a_page_with_status_200_makes_no_link_good(hub: TestHub, start: St
     for each in (r, cold):
         assert (await each.get(guessed)).body == PAGE.encode()
     hub.unknob(page)
-    told = await cold.get(f"{H}/acme/shut/resolve/main/b.bin", READER)
+    told = await cold.get(f"{H}/acme/shut/resolve/main/b.bin", READER | LINK)
     part = await cold.get(told.header("Location") or "", {"Range": "bytes=5-9"})
     assert (part.status, part.body) == (206, body[5:10]), "the guess has spoilt nothing"
 
@@ -54,7 +54,7 @@ async def test_a_page_with_status_200_makes_no_link_good(hub: TestHub, start: St
 async def test_nobody_makes_his_link_last_longer(hub: TestHub, start: Starter, clock: Clock, more: str) -> None:
     r, data = await start(), content(hub, "old.bin", id="acme/private")
     hub.knob(path="/api/v1/models/acme/private/repo", url_ttl=600)
-    told = await r.get(url_of("old.bin", id="acme/private"), MS_READER)
+    told = await r.get(url_of("old.bin", id="acme/private"), MS_READER | LINK)
     link = (told.header("Location") or "") + more
     assert (await r.get(link)).body == data
     await r.idle()
@@ -71,7 +71,7 @@ async def test_a_fill_that_a_link_has_just_begun_is_not_for_all(
     """Who names the digest in a repo of his own, and comes between the look at the store and the fill."""
     r, source = await start(), Synthetic(3 * PIECE, 70)
     hub.add(Repo("acme/own", files={"b.bin": source}, storage={"b.bin": "lfs"}, private=True, readers={"hf_reader"}))
-    told = await r.get(f"{H}/acme/own/resolve/main/b.bin", READER)
+    told = await r.get(f"{H}/acme/own/resolve/main/b.bin", READER | LINK)
     pointing = hub.add(Repo("acme/points", files={"x.bin": source}, storage={"x.bin": "lfs"}))
     hub.knob(host="cdn-lfs*", path=f"/repos/{pointing.lfs_prefix}/*", status=404)
     url = f"{H}/acme/points/resolve/main/x.bin"
@@ -112,7 +112,7 @@ async def test_to_have_other_bytes_under_a_digest_is_not_to_have_its_bytes(
     """A hub that says of one's own file that it has somebody else's digest."""
     r, secret, own = await start(), Synthetic(size, 80), Synthetic(size, 81)
     hub.add(Repo("acme/own", files={"b.bin": secret}, storage={"b.bin": "lfs"}, private=True, readers={"hf_reader"}))
-    told = await r.get(f"{H}/acme/own/resolve/main/b.bin", READER)
+    told = await r.get(f"{H}/acme/own/resolve/main/b.bin", READER | LINK)
     assert len((await r.get(told.header("Location") or "")).body) == size
     await r.idle()
     liar = hub.add(Repo("acme/liar", files={"x.bin": own}, hub="modelscope"))

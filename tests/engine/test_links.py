@@ -12,7 +12,7 @@ from proxy_addon.answer.blobs import SAMPLE
 from proxy_addon.config.places import OtherHost
 from proxy_addon.store.contract import PIECE
 from tests.conftest import Starter
-from tests.engine.rig import Clock, Rig, request_for
+from tests.engine.rig import LINK, Clock, Rig, request_for
 from tests.hub import Repo, Scripted, Synthetic, TestHub
 
 H = "https://huggingface.co"
@@ -35,7 +35,7 @@ async def gated(hub: TestHub, r: Rig, url_ttl: int = 3600) -> tuple[str, bytes]:
     source = Synthetic(SIZE, 9)
     hub.add(Repo("acme/shut", files={"b.bin": source}, storage={"b.bin": "lfs"}, gated="auto", readers={"hf_reader"}))
     hub.knob(path="/acme/shut/*", url_ttl=url_ttl)
-    told = await r.get(f"{H}/acme/shut/resolve/main/b.bin", {"Authorization": "Bearer hf_reader"})
+    told = await r.get(f"{H}/acme/shut/resolve/main/b.bin", {"Authorization": "Bearer hf_reader"} | LINK)
     assert told.status == 302 and told.header("Location")
     return told.header("Location") or "", bytes(source.read(0, SIZE))
 
@@ -138,7 +138,7 @@ async def test_to_name_a_digest_is_not_to_have_its_bytes(hub: TestHub, start: St
     r = await start()
     source = Synthetic(size, 70)
     hub.add(Repo("acme/own", files={"b.bin": source}, storage={"b.bin": "lfs"}, private=True, readers={"hf_reader"}))
-    told = await r.get(f"{H}/acme/own/resolve/main/b.bin", {"Authorization": "Bearer hf_reader"})
+    told = await r.get(f"{H}/acme/own/resolve/main/b.bin", {"Authorization": "Bearer hf_reader"} | LINK)
     for _ in range(2):
         assert len((await r.get(told.header("Location") or "")).body) == size
         await r.idle()

@@ -18,7 +18,7 @@ from proxy_addon.core.messages import Headers, Reply
 from proxy_addon.hub.resources import Repo as Name
 from proxy_addon.hub.resources import Subject
 from tests.conftest import Starter
-from tests.engine.rig import Got, Rig, drained, request_for
+from tests.engine.rig import LINK, Got, Rig, drained, request_for
 from tests.engine.test_secrets import traces
 from tests.engine.xet_client import CAS, XetClient, links
 from tests.hub import Repo, Synthetic, TestHub
@@ -83,7 +83,7 @@ async def test_a_link_from_a_redirect_is_of_the_file_that_was_asked_for(
     hub: TestHub, start: Starter, storage: str
 ) -> None:
     r, repo = await start(), closed(hub, storage)
-    got = await r.get(f"{H}/{repo.id}/resolve/main/w.bin", READER)
+    got = await r.get(f"{H}/{repo.id}/resolve/main/w.bin", READER | LINK)
     link = got.header("Location") or ""
     assert urlsplit(link).hostname == ("us.aws.cdn.hf.co" if storage == "xet" else "cdn-lfs-us-1.hf.co")
     assert await whose(r, link) == (Subject(named(repo.id), "main", "w.bin"),)
@@ -145,7 +145,7 @@ async def test_a_link_for_several_ranges_is_of_the_file_as_well(hub: TestHub, st
 
 async def test_a_link_that_a_link_leads_to(hub: TestHub, start: Starter) -> None:
     r, repo = await start(), closed(hub, "lfs")
-    link = (await r.get(f"{H}/{repo.id}/resolve/main/w.bin", READER)).header("Location") or ""
+    link = (await r.get(f"{H}/{repo.id}/resolve/main/w.bin", READER | LINK)).header("Location") or ""
     beyond = f"https://cdn-lfs-eu-1.hf.co/x/{'f' * 64}?Signature=FAKE"
     others = [
         "https://elsewhere.example/x?a",
@@ -323,7 +323,7 @@ async def test_in_bridge_mode_a_listing_tells_no_xet_hash_and_still_the_rest(hub
 
 async def test_a_bridge_link_is_of_its_hash_and_of_the_repo_it_names(hub: TestHub, start: Starter) -> None:
     other = closed(hub, "xet", "acme/other")
-    link = elsewhere(hub, f"{H}/{other.id}/resolve/main/w.bin", READER)
+    link = elsewhere(hub, f"{H}/{other.id}/resolve/main/w.bin", READER | LINK)
     r, xet = judge(await start(**NATIVE)), other.file("w.bin").xet
     await learned(r, await r.get(f"{H}/api/models/acme/other"))
     assert await whose(r, link) == (Subject(named(other.id), digest=f"xet:{xet}"),)
@@ -434,7 +434,7 @@ async def test_a_dataset_by_its_number_is_the_one_that_the_hub_says(hub: TestHub
     (asked,) = hub.requests()
     assert asked.host == "www.modelscope.cn" and asked.headers["authorization"] == MS_READER["Authorization"]
     assert origins(r).seen(request, r.parts.engine._resource(request)) == (Subject(name, "master", "w.bin"),)
-    link = (await r.get(url, MS_READER)).header("Location") or ""
+    link = (await r.get(url, MS_READER | LINK)).header("Location") or ""
     assert await whose(r, link) == (Subject(name, "master", "w.bin"),)
     hub.stop()
     assert await whose(r, f"{MS}/api/v1/datasets/99/repo/tree") == ()
@@ -445,7 +445,7 @@ async def test_a_link_that_was_handed_out_for_a_number_gets_its_name_later(
 ) -> None:
     r = await start()
     url = f"{MS}/api/v1/datasets/{number(secret)}/repo?Revision=master&FilePath=w.bin"
-    link = (await r.get(url, MS_READER)).header("Location") or ""
+    link = (await r.get(url, MS_READER | LINK)).header("Location") or ""
     assert await whose(r, link) == ()
     judge(r)
     await learned(r, await r.get(f"{MS}/api/v1/datasets/acme/own-ds", MS_READER))
@@ -493,7 +493,7 @@ async def test_after_a_restart_what_was_listed_is_known_and_what_was_handed_out_
 ) -> None:
     repo = closed(hub, "lfs")
     r = judge(await start(**NATIVE))
-    got = await learned(r, await r.get(f"{H}/{repo.id}/resolve/main/w.bin", READER))
+    got = await learned(r, await r.get(f"{H}/{repo.id}/resolve/main/w.bin", READER | LINK))
     link = got.header("Location") or ""
     client, xet = XetClient(r), hub.repo("acme/tiny").file("model.safetensors").xet or ""
     await learned(r, await client.head("model.safetensors"))
@@ -520,7 +520,7 @@ async def test_no_token_and_no_signature_is_on_disk(hub: TestHub, start: Starter
     signed = f"https://cdn-lfs-us-1.hf.co/repos/{repo.lfs_prefix}/{WEIGHTS.sha256}?Signature={canary}"
     linked = {"Location": signed, "X-Linked-ETag": f'"{WEIGHTS.sha256}"', "X-Repo-Commit": repo.head}
     hub.knob(path=f"/{repo.id}/resolve/*", status=302, headers=linked)
-    assert (await learned(r, await r.get(f"{H}/{repo.id}/resolve/main/w.bin", own))).status == 302
+    assert (await learned(r, await r.get(f"{H}/{repo.id}/resolve/main/w.bin", own | LINK))).status == 302
     assert await repos_of(r, signed) == [repo.id]
     assert await repos_of(r, f"{CAS}/v2/reconstructions/{'e' * 64}", {"Authorization": f"Bearer xet_{canary}"})
     keys = [key for key, _ in await r.parts.store.responses.listing("origin:")]

@@ -15,7 +15,7 @@ from proxy_addon.hub.resources import Repo as Named
 from proxy_addon.hub.resources import Subject
 from proxy_addon.prefetch import State
 from tests.conftest import Starter
-from tests.engine.rig import Clock, Got, Rig, request_for
+from tests.engine.rig import LINK, Clock, Got, Rig, request_for
 from tests.engine.test_enforcement import LFS, NONCOMMERCIAL, READER, H, answered, batch, is_denied
 from tests.hub import Repo, Synthetic, TestHub
 from tests.prefetch.test_prefetch import Work
@@ -303,7 +303,7 @@ async def test_a_link_that_was_changed_is_another_link(hub: TestHub, ruled: Rule
     )
     shut = hub.add(Repo("acme/closed", files={"README.md": NC, "c.bin": Synthetic(5000, 32)}, storage={"c.bin": "lfs"}))
     r = await ruled(NONCOMMERCIAL)
-    link = (await r.get(f"{H}/{open.id}/resolve/main/b.bin", READER)).header("Location") or ""
+    link = (await r.get(f"{H}/{open.id}/resolve/main/b.bin", READER | LINK)).header("Location") or ""
     assert (await r.get(link)).status == 200
     other = link.replace(open.file("b.bin").sha256 or "-", shut.file("c.bin").sha256 or "-")
     assert other != link

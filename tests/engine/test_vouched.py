@@ -17,7 +17,7 @@ from proxy_addon.core.messages import Finished
 from proxy_addon.core.status import Outcome
 from proxy_addon.policy.rulebook import Rulebook
 from tests.conftest import Starter
-from tests.engine.rig import Clock, Got, Rig, request_for
+from tests.engine.rig import LINK, Clock, Got, Rig, request_for
 from tests.engine.test_secrets import CANARY, traces
 from tests.engine.xet_client import CAS, links
 from tests.hub import Repo, Synthetic, TestHub
@@ -82,7 +82,7 @@ def is_lost(got: Got) -> bool:
 
 
 async def redirected(r: Rig, repo: Repo) -> tuple[str, dict[str, str]]:
-    got = await r.get(f"{H}/{repo.id}/resolve/main/w.bin", READER)
+    got = await r.get(f"{H}/{repo.id}/resolve/main/w.bin", READER | LINK)
     assert got.status in (302, 307), got.body
     return got.header("Location") or "", {}
 
@@ -117,7 +117,7 @@ async def tokened(r: Rig, repo: Repo) -> tuple[str, dict[str, str]]:
 
 
 async def from_modelscope(r: Rig, repo: Repo) -> tuple[str, dict[str, str]]:
-    got = await r.get(f"{M}/models/{repo.id}/resolve/master/w.bin", MS_READER)
+    got = await r.get(f"{M}/models/{repo.id}/resolve/master/w.bin", MS_READER | LINK)
     assert got.status == 302, got.body
     return got.header("Location") or "", {}
 
@@ -259,7 +259,7 @@ async def test_of_what_another_reader_was_told_nothing_counts(hub: TestHub, rule
     link, _ = await redirected(r, repo)
     changed(r, tmp_path, NC)
     other = {"Authorization": "Bearer hf_other"}
-    assert (await r.get(f"{H}/{repo.id}/resolve/main/w.bin", other)).status == 302
+    assert (await r.get(f"{H}/{repo.id}/resolve/main/w.bin", other | LINK)).status == 302
     assert is_lost(await r.get(link))
     await redirected(r, repo)
     assert (await r.get(link)).status == 200, "its own reader was told now"
@@ -301,7 +301,7 @@ async def test_who_asks_for_less_later_takes_nothing_away(hub: TestHub, ruled: R
     hub.knob(url_ttl=7200)
     link, _ = await redirected(r, repo)
     clock.leap(310)
-    assert (await r.get(f"{H}/{repo.id}/resolve/main/README.md", READER)).status == 307
+    assert (await r.get(f"{H}/{repo.id}/resolve/main/README.md", READER | LINK)).status == 307
     assert (await r.get(link)).status == 200
 
 
@@ -341,7 +341,7 @@ async def test_while_the_hubs_api_is_down_links_still_work(hub: TestHub, ruled: 
 async def test_nothing_of_it_is_on_disk(hub: TestHub, ruled: Ruled, tmp_path: Path) -> None:
     hub.tokens[CANARY] = "canary"
     r, repo = await ruled(NC, access_log=tmp_path / "access.log"), closed(hub, readers={CANARY})
-    got = await r.get(f"{H}/{repo.id}/resolve/main/w.bin", {"Authorization": f"Bearer {CANARY}"})
+    got = await r.get(f"{H}/{repo.id}/resolve/main/w.bin", {"Authorization": f"Bearer {CANARY}"} | LINK)
     assert (await r.get(got.header("Location") or "")).status == 200
     await r.close()
     assert traces(tmp_path) == []

@@ -1,0 +1,66 @@
+"""What a client shows to a hub, and as whom that makes him known here.
+
+Of his fields only those count by which the hub tells users apart, and just these are sent when the hub is asked on his
+behalf: a lease is proven with all that names its holder, and with nothing else. They go to the host that he addressed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..access.public import principal
+from ..core.messages import Headers, Request
+from ..hub import huggingface as hf
+from ..hub import modelscope as ms
+from ..hub.resources import Repo
+from .means import Means
+
+_SESSION = "m_session_id"  # of ModelScope, which sets others in every answer
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    holder: str  # as leases call him
+    origin: str  # "https://host", which he addressed
+    fields: tuple[tuple[str, str], ...] = field(repr=False)
+    principal: str = ""
+    agent: str = "hubgate"
+
+    @property
+    def asking(self) -> tuple[tuple[str, str], ...]:
+        return (("User-Agent", self.agent), ("Accept", "*/*"), ("Accept-Encoding", "identity"), *self.fields)
+
+
+def permission(means: Means, request: Request, repo: Repo) -> Permission | None:
+    """None if the client has shown the repo's hub nothing, or nothing that can be read in one way only."""
+    if request.origin not in _HOMES[repo.hub, repo.site]:
+        return None
+    tokens = request.headers.get_all("authorization")
+    shown = [("Authorization", token) for token in tokens if token.strip()]
+    if len(tokens) > 1:
+        return None
+    if repo.hub == ms.HUB:
+        session = "; ".join(_sessions(request.headers))
+        shown += [("Cookie", session)] if session else []
+    elif not shown and (cookie := "; ".join(request.headers.get_all("cookie"))).strip():
+        shown = [("Cookie", cookie)]
+    if not shown:
+        return None
+    holder = means.leases.name(repo.hub, repo.site, *(text for each in shown for text in each))
+    agent = request.headers.get("user-agent") or "hubgate"
+    return Permission(holder, request.origin, tuple(shown), principal(Headers(shown)), agent)
+
+
+def _sessions(headers: Headers) -> Iterator[str]:
+    for line in headers.get_all("cookie"):
+        for part in line.split(";"):
+            name, _, value = part.strip().partition("=")
+            if name.strip() == _SESSION and value.strip():
+                yield part.strip()
+
+
+_HOMES = {(hf.HUB, ""): frozenset(f"https://{host}" for host in hf.HOME_HOSTS)} | {
+    (ms.HUB, site): frozenset(f"https://{host}" for host in ms.HOME_HOSTS if ms.site_of(host) == site)
+    for site in ("", "ai")
+}
