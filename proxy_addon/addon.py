@@ -17,12 +17,10 @@ from typing import NamedTuple
 from mitmproxy import connection, ctx, http
 from mitmproxy.addonmanager import Loader
 from mitmproxy.addons.next_layer import NextLayer
-from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import ClientTLSLayer, HttpLayer, ServerTLSLayer
 from mitmproxy.proxy.layers.http import HTTPMode
-from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.tls import TlsData
 
@@ -33,19 +31,17 @@ from proxy_addon.auth import FIELD, Door, Turned
 from proxy_addon.core.errors import UpstreamFailed
 from proxy_addon.core.messages import Finished, Pass, Reply, Request
 from proxy_addon.core.status import Detail, Fwd, Outcome
-from proxy_addon.edge import framing, intake, relay
-from proxy_addon.edge.admission import Admission, Deadlines, Open
+from proxy_addon.edge import connections, framing, intake, outward, relay
+from proxy_addon.edge.admission import Admission, Open
 from proxy_addon.edge.contract import Engine
 from proxy_addon.edge.h1 import response
 from proxy_addon.edge.not_yet import NotYet
+from proxy_addon.edge.patience import Limits, Patience
 from proxy_addon.edge.pump import Exchange
 from proxy_addon.edge.wire import Wire
 from proxy_addon.streaming import GateLayer, HubgateAnswerHook, HubgateBodyHook
 
 logger = logging.getLogger(__name__)
-
-#: Seconds within which a header block, or a TLS handshake, has to be finished.
-HEADER_DEADLINE = 15.0
 
 __all__ = ["Hubgate", "HubgateAnswerHook", "HubgateBodyHook", "Served"]
 
@@ -57,6 +53,7 @@ class Served(NamedTuple):  # not a dataclass: mitmproxy loads scripts outside `s
     admission: Admission
     close: Callable[[], Awaitable[None]]
     door: Door | None = None
+    limits: Limits = Limits()
 
 
 class Hubgate:
@@ -66,7 +63,7 @@ class Hubgate:
         self,
         engine: Engine | None = None,
         admission: Admission | None = None,
-        deadline: float = HEADER_DEADLINE,
+        limits: Limits | None = None,
         door: Door | None = None,
     ) -> None:
         """`door`: who asks clients for a password; None lets in whom `admission` does."""
@@ -75,8 +72,9 @@ class Hubgate:
         self.door = door
         self.draining = False
         self.open = Open()
-        self._deadlines = Deadlines(deadline, self._expired)
-        self._admitted: set[str] = set()
+        self.limits = limits or Limits()
+        self._patience = Patience(self.limits, connections.cut, connections.waits_for_us)
+        self._admitted: dict[str, asyncio.WriteTransport | None] = {}
         self._close: Callable[[], Awaitable[None]] | None = None
 
     # As a plugin of mitmdump
@@ -97,6 +95,8 @@ class Hubgate:
             ctx.master.shutdown()
             return
         self.admission, self.door, self._close = served.admission, served.door, served.close
+        self.limits = served.limits
+        self._patience = Patience(self.limits, connections.cut, connections.waits_for_us)
         self.engine = served.engine
 
     async def done(self) -> None:
@@ -106,25 +106,19 @@ class Hubgate:
     # What the layers ask for
 
     def wire(self, context: Context) -> Wire:
-        return Wire(self._connection(context.client), context.layers)
+        return Wire(connections.of(context.client), context.layers, self.limits.stall)
 
     def reader(self, context: Context) -> relay.PacedReader | None:
-        io = self._connection(context.client).transports.get(context.server)
-        return io.reader if io is not None and isinstance(io.reader, relay.PacedReader) else None
+        return connections.reader(context)
 
     def deadline(self, context: Context, *, armed: bool) -> None:
-        self._deadlines.set(context.client.id, armed=armed)
+        self._patience.head(context.client.id, armed=armed)
 
-    def _connection(self, client: connection.Client) -> ProxyConnectionHandler:
-        server: Proxyserver = ctx.master.addons.get("proxyserver")
-        return server.connections[client.id]
+    def owed(self, context: Context, *, body: bool, came: int) -> None:
+        self._patience.body(context.client.id, owed=body, came=came)
 
-    def _expired(self, ident: str) -> None:
-        server: Proxyserver = ctx.master.addons.get("proxyserver")
-        handler = server.connections.get(ident)
-        if handler is not None and (io := handler.transports.get(handler.client)) and io.handler:
-            logger.info("closed: no whole header block in time from %s", handler.client.peername[0])
-            io.handler.cancel("header deadline")
+    def wait(self, context: Context, *, held: bool) -> None:
+        connections.wait(context.client, held=held)
 
     # Connections
 
@@ -132,8 +126,8 @@ class Hubgate:
         try:
             reason = self.admission.enter(client.peername[0])
             if reason is None:
-                self._admitted.add(client.id)
-                self._deadlines.set(client.id, armed=True)
+                self._admitted[client.id] = connections.begin(client)
+                self._patience.head(client.id, armed=True)
         except Exception:
             logger.exception("admission failed")
             reason = "internal error"
@@ -142,9 +136,9 @@ class Hubgate:
             client.error = reason
 
     def client_disconnected(self, client: connection.Client) -> None:
-        self._deadlines.set(client.id, armed=False)
+        self._patience.forget(client.id)
         if client.id in self._admitted:
-            self._admitted.discard(client.id)
+            connections.end(self._admitted.pop(client.id))
             self.admission.leave(client.peername[0])
 
     async def http_connect(self, flow: http.HTTPFlow) -> None:
@@ -172,9 +166,9 @@ class Hubgate:
             self.engine.completed(Finished(request, reply.status, reply.outcome, kind="tunnel", sent=len(reply.body)))
 
     def _connect(self, flow: http.HTTPFlow) -> Reply | None:
-        named = intake.authority(flow.request.authority, "")
-        if named is None:
-            return framing.refused(intake.Refusal(400, "CONNECT wants host:port"))
+        named = intake.connect(flow.request)
+        if isinstance(named, intake.Refusal):
+            return framing.refused(named)
         host, port = named
         # From here on the tunnel is known by this one spelling.
         flow.request.data.host, flow.request.data.port = host, port
@@ -204,6 +198,8 @@ class Hubgate:
         above: layer.Layer | None = None
         chosen = ask.layer
         while isinstance(chosen, (ClientTLSLayer, ServerTLSLayer)):
+            if type(chosen) is ClientTLSLayer:
+                chosen.__class__ = relay.ShortHello
             above, chosen = chosen, chosen.child_layer
         if type(chosen) is HttpLayer:
             context.layers.remove(chosen)
@@ -214,7 +210,7 @@ class Hubgate:
                 above.child_layer = ours  # type: ignore[attr-defined]
 
     def tls_established_client(self, data: TlsData) -> None:
-        self._deadlines.set(data.context.client.id, armed=False)
+        self._patience.head(data.context.client.id, armed=False)
 
     # Exchanges with the engine
 
@@ -233,6 +229,7 @@ class Hubgate:
             assert data.server.address is not None
             host, port = intake.normal(data.server.address[0]), data.server.address[1]
             data.server.address = self.engine.connect_to(host, port) or await self.engine.resolve(host, port)
+            data.server.alpn_offers = (b"http/1.1",)  # what is relayed is framed for that
         except UpstreamFailed as fault:
             data.server.error = fault.reason
         except Exception:
@@ -240,19 +237,24 @@ class Hubgate:
             data.server.error = "internal error"
 
     def server_connected(self, data: ServerConnectionHookData) -> None:
-        io = self._connection(data.client).transports[data.server]
+        io = connections.of(data.client).transports[data.server]
         if isinstance(io.reader, asyncio.StreamReader):
-            io.reader = relay.PacedReader(io.reader)  # type: ignore[assignment]
+            io.reader = relay.PacedReader(io.reader, self.limits.stall)  # type: ignore[assignment]
+
+    def server_disconnected(self, data: ServerConnectionHookData) -> None:
+        connections.left(data.client, data.server)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         if "hubgate" in flow.metadata:
             flow.request.stream = True
+            outward.streamed(flow.request, ended=flow.metadata["hubgate"].ended)
             self.open.begin()
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         exchange = flow.metadata.get("hubgate")
         if exchange is None or flow.response is None:
             return
+        outward.end_to_end(flow.response.headers)
         if isinstance(exchange.reply, Pass):
             for name, value in exchange.reply.told:
                 flow.response.headers[name] = value

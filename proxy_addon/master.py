@@ -42,6 +42,7 @@ class Proxy:
             websocket=False,
             rawtcp=False,
             http2_ping_keepalive=0,
+            tcp_timeout=max(1, round(addon.limits.stall)),
         )
         self._stopping, self._hurried = asyncio.Event(), asyncio.Event()
 

@@ -24,6 +24,7 @@ from .ca import Handout, opened
 from .config import Listen, Settings, load, probe
 from .core.errors import ConfigError
 from .edge.admission import Admission
+from .edge.patience import Limits
 from .master import Proxy
 from .ports import explain_bind, who_listens
 from .scrubber import Scrubber
@@ -57,7 +58,7 @@ async def _serve(settings: Settings, announce: Announce) -> int:
     try:
         beside = _beside(settings, parts)
         proxy = Proxy(
-            Hubgate(parts.engine, Admission(settings.admitted), door=parts.door),
+            Hubgate(parts.engine, _admission(settings), _limits(settings), parts.door),
             listen=[(at.host, at.port) for at in settings.listen],
             confdir=settings.ca.dir,
             tls=tls.Tls(authority, upstream_roots=roots),
@@ -170,7 +171,16 @@ async def build(config: str) -> Served:
     settings = _settings(config)
     parts = await assemble(settings, keeps=True)
     _on_hup(parts)
-    return Served(parts.engine, Admission(settings.admitted), parts.close, parts.door)
+    return Served(parts.engine, _admission(settings), parts.close, parts.door, _limits(settings))
+
+
+def _admission(settings: Settings) -> Admission:
+    return Admission(settings.admitted, settings.limits.connections)
+
+
+def _limits(settings: Settings) -> Limits:
+    limits = settings.limits
+    return Limits(limits.header_deadline, limits.body_rate, limits.stall)
 
 
 def _settings(config: str) -> Settings:

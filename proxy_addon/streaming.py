@@ -30,14 +30,15 @@ from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook
 
 from proxy_addon.auth import FIELD, Login
 from proxy_addon.core.messages import Finished, Pass, Reply, Request
-from proxy_addon.edge import framing, intake
+from proxy_addon.edge import framing, intake, outward
 from proxy_addon.edge.contract import BODY_LIMIT
 from proxy_addon.edge.h1 import StrictHttp1Server
 from proxy_addon.edge.h2 import PacedHttp2Server
 from proxy_addon.edge.intake import Place, Refusal
+from proxy_addon.edge.owing import Owing
 from proxy_addon.edge.pump import Exchange
 from proxy_addon.edge.relay import Tunnel
-from proxy_addon.edge.reply import Gate, HubgateAnswerHook, HubgateBodyHook, ReplyStream, connect_failed
+from proxy_addon.edge.reply import Gate, HubgateAnswerHook, HubgateBodyHook, ReplyStream, at_hand, connect_failed
 from proxy_addon.edge.wire import STEP, Wire
 from proxy_addon.front import Front
 
@@ -65,6 +66,7 @@ class GateLayer(HttpLayer):
         self.h2: PacedHttp2Server | None = None
         self.front: Front | None = None
         self._wire: Wire | None = None
+        self._owing = Owing(gate, context)
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, events.Start):
@@ -79,6 +81,8 @@ class GateLayer(HttpLayer):
             while self._between() and (ahead := self.h1.take()) and (rest := (yield from self._at_once(ahead))):
                 yield from super()._handle_event(events.DataReceived(self.context.client, rest))
             self.gate.deadline(self.context, armed=self.h1.partial)
+        uploads = any(isinstance(each, GateStream) and each.uploads for each in self.streams.values())
+        self._owing.after(event, self.h1 or self.h2, self.streams.values(), uploads)
 
     def _start(self) -> None:
         client = self.context.client
@@ -110,7 +114,7 @@ class GateLayer(HttpLayer):
             glance = Exchange(asked.request, self.wire)
             if not glance.begin(self.gate.engine.glance(asked.request)):
                 yield HubgateAnswerHook(glance)
-            if not isinstance(glance.reply, Reply) or self.gate.draining:
+            if not isinstance(glance.reply, Reply) or self.gate.draining or not at_hand(glance.reply):
                 return rest
             sent = front.reply(asked, glance.reply)
             out, rest, asked = front.answer(rest[asked.size :])
@@ -144,6 +148,10 @@ class GateLayer(HttpLayer):
 class GateStream(ReplyStream):
     login: Login | None = None  # of who opened the tunnel that begins here
 
+    @property
+    def uploads(self) -> bool:
+        return self.client_state in (self.state_collect, self.state_stream_request_body)
+
     def handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, RequestProtocolError) and self.exchange is not None:
             self.exchange.abort()
@@ -156,7 +164,7 @@ class GateStream(ReplyStream):
         self.message = event.request
         shown = event.request.headers.get_all(FIELD)
         event.request.headers.pop(FIELD, None)  # from here on nobody can send it upstream, or log it
-        request = intake.read(event.request, self.parent.place)
+        request = intake.read(event.request, self.parent.place, ended=event.end_stream)
         if isinstance(request, Refusal):
             self.exchange = Exchange(self.parent.unread(), self.parent.wire)
             yield from self.send_reply(framing.refused(request), close=True)
@@ -175,7 +183,7 @@ class GateStream(ReplyStream):
             yield from self.send_reply(refusal, close=True)
             return
         if not taken:
-            self.exchange.reply = Pass()
+            self.exchange.reply, self.exchange.ended = Pass(), event.end_stream
             event.replay_flow = self.make_flow(self.exchange)
             yield from super().state_wait_for_request_headers(event)
             return
@@ -244,9 +252,7 @@ class GateStream(ReplyStream):
     def forward(self, exchange: Exchange) -> layer.CommandGenerator[None]:
         """Relays a request whose body is here already; the rest is mitmproxy's, as for one that was never taken."""
         request, message = exchange.request, self.make_flow(exchange).request
-        message.data.host, message.data.port, message.scheme = request.host, request.port, request.scheme
-        if not message.is_http2:
-            message.authority = ""
+        outward.whole(message, request)
         yield HttpRequestHeadersHook(self.flow)
         message.headers.pop("expect", None)
         message.data.content = request.body

@@ -25,7 +25,7 @@ from ..store.contract import View
 from .inquiry import Found, Refused
 from .means import Means
 from .places import Places
-from .sources import Redirected
+from .sources import Redirected, leads_home
 
 LOCATION_LASTS = 300.0  # seconds; the hub signs for an hour
 _KEPT_404 = ("x-error-code", "x-error-message", "x-repo-commit")
@@ -154,9 +154,7 @@ class Heads:
 
     def may_follow(self, url: str) -> bool:
         """https, and a host where this hub or a configured mirror keeps files."""
-        parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".")
-        return (parts.scheme == "https" and hf.is_ours(host)) or host in self._mirror_hosts
+        return leads_home(url, hf.is_ours) or (urlsplit(url).hostname or "") in self._mirror_hosts
 
 
 def ref_row(row: StoredResponse, commit: str) -> StoredResponse:

@@ -32,7 +32,7 @@ from .issuing import size_told
 from .means import Means
 from .relay import failure, relay, standing_in
 from .replies import forbids_storing, not_cached, only_if_cached
-from .sources import Redirected
+from .sources import Redirected, leads_home
 
 _HOPS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -131,8 +131,9 @@ class Layers:
     def _stays(self, layer: Layer, url: str) -> bool:
         """On the hub, and not under another name of the repo: that is for the client to ask for, and to be judged."""
         at = urlsplit(url)
-        if at.scheme != "https" or not hf.is_ours(host := (at.hostname or "").rstrip(".")):
+        if not leads_home(url, hf.is_ours):
             return False
+        host = (at.hostname or "").removesuffix(".")
         subject = subject_of(self._means.classifier.classify("GET", "https", host, 443, at.path, at.query))
         return subject is None or same_repo(subject.repo, layer.repo)
 

@@ -33,7 +33,7 @@ from .inquiry import Found, Refused
 from .listings import ABSENT, Listings, Read
 from .means import Means
 from .places import Places
-from .sources import Redirected
+from .sources import Redirected, leads_home
 
 LOCATION_LASTS = 300.0  # seconds; the hub signs for longer
 SMALL = 64 * 1024  # bytes: what a refusal takes at most
@@ -233,9 +233,7 @@ class Listed:
 
     def may_follow(self, url: str) -> bool:
         """https, and a host where this hub or a configured mirror keeps files."""
-        parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".")
-        return (parts.scheme == "https" and ms.is_ours(host)) or host in self._mirror_hosts
+        return leads_home(url, ms.is_ours) or (urlsplit(url).hostname or "") in self._mirror_hosts
 
 
 def row_of(file: File, read: Read) -> StoredResponse:

@@ -29,6 +29,16 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
+def leads_home(url: str, is_ours: Callable[[str], bool]) -> bool:
+    """Where a redirect may be followed to: https, on its own port, to nobody in particular, on a host of this hub."""
+    parts = urlsplit(url)
+    try:
+        plain = parts.scheme == "https" and parts.port in (None, 443) and "@" not in parts.netloc
+    except ValueError:
+        return False
+    return plain and is_ours((parts.hostname or "").removesuffix("."))
+
+
 class Redirected:
     """A source behind URLs that redirect: `urls` in order of preference.
 

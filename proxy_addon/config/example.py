@@ -4,6 +4,11 @@ EXAMPLE = """\
 listen: 127.0.0.1:8080            # where clients connect; several may be given as a list
 clients: [127.0.0.0/8, "::1/128"] # who may connect; beyond this machine it must be written, or `auth`
 auth: null                        # an htpasswd file: who may use the proxy, and the passwords (`hubgate auth add`)
+limits:                           # what a client may take up, and how slow it may be
+  connections: 512                # open at a time, from one address (IPv6: from one /64)
+  header_deadline: 15s            # within which a header block, or a TLS handshake, is complete
+  body_rate: 1kB/s                # a request body that comes slower is cut
+  stall: 10m                      # so long a connection may be silent, and a reader take less than 128 KiB of a reply
 admin: {listen: 127.0.0.1:8081}   # /healthz, /metrics, /ca.pem; null switches it off
 ca:
   dir: ~/.config/hubgate/ca       # what clients are to trust; in mode auto also the CA that this proxy makes for itself

@@ -114,6 +114,15 @@ class Cache(Section):
     scrub_rate: Rate = 20_000_000.0
 
 
+class Limits(Section):
+    """What one client may take up, and how slow it may be."""
+
+    connections: Annotated[int, Field(strict=True, ge=1, le=65536)] = 512
+    header_deadline: Timeout = 15.0
+    body_rate: Rate = 1000.0
+    stall: Annotated[Timeout, Field(ge=1)] = 600.0
+
+
 class Freshness(Section):
     ref: Seconds = 300.0
     api: Seconds = 60.0
@@ -195,6 +204,7 @@ class Settings(Section):
     )
     clients: tuple[Net, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
     auth: FilePath | None = None
+    limits: Limits = Limits()
     admin: Admin = Admin()
     ca: Ca = Field(default_factory=Ca)
     cache: Cache = Field(default_factory=Cache)

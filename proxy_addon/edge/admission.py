@@ -17,7 +17,7 @@ LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.
 
 class Admission:
     def __init__(self, clients: Iterable[Network] = LOOPBACK, limit: int = 512) -> None:
-        """`limit` connections from one address at a time."""
+        """`limit` connections from one client at a time."""
         self.clients, self.limit = tuple(clients), limit
         self._open: Counter[str] = Counter()
 
@@ -31,15 +31,24 @@ class Admission:
             peer = peer.ipv4_mapped
         if not any(peer in network for network in self.clients):
             return "not in `clients`"
-        if self._open[address] >= self.limit:
+        one = _one(peer)
+        if self._open[one] >= self.limit:
             return f"{self.limit} connections are open already"
-        self._open[address] += 1
+        self._open[one] += 1
         return None
 
     def leave(self, address: str) -> None:
-        self._open[address] -= 1
-        if self._open[address] <= 0:
-            del self._open[address]
+        one = _one(ipaddress.ip_address(address.partition("%")[0]))
+        self._open[one] -= 1
+        if self._open[one] <= 0:
+            del self._open[one]
+
+
+def _one(peer: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """What counts as one client: an IPv4 address, or the /64 that a machine has all the addresses of (RFC 4291)."""
+    if isinstance(peer, ipaddress.IPv4Address):
+        return str(peer)
+    return str(peer.ipv4_mapped or ipaddress.IPv6Network((peer, 64), strict=False))
 
 
 class Deadlines:

@@ -25,6 +25,7 @@ from proxy_addon.core.messages import Headers, Reply
 from proxy_addon.core.status import Detail
 
 from . import framing
+from .chunks import Chunks
 from .intake import Refusal
 
 HEAD_LIMIT = 64 * 1024
@@ -78,11 +79,15 @@ class StrictHttp1Server(Http1Server):
             self.request = http1.read_request_head([bytes(line) for line in lines])
             validate_headers(self.request)
             size = http1.expected_http_body_size(self.request)
+            coding = self.request.headers.get("transfer-encoding", "chunked").lower()
         except ValueError as fault:
             yield from self._refuse(Refusal(400, str(fault)))
             return
+        if coding != "chunked":
+            yield from self._refuse(Refusal(501, "the transfer coding is not served"))
+            return
         yield ReceiveHttp(RequestHeaders(self.stream_id, self.request, size == 0))
-        self.body_reader = make_body_reader(size)
+        self.body_reader = Chunks() if size is None else make_body_reader(size)  # type: ignore[assignment]
         self.state = self.read_body
         yield from self.state(event)
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from h2.errors import ErrorCodes
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.events import ConnectionClosed, DataReceived, Event
 from mitmproxy.proxy.layers.http._http2 import Http2Server
 
 from .wire import STEP
+
+_FRAME, _DATA = 9, 0  # bytes of a frame's head; the type that a body comes in (RFC 9113 §4.1, §6.1)
 
 #: One buffer for the frames of all streams: a fresh one each time is paid in page faults. Frame limits start at 16 KiB.
 _frames = memoryview(bytearray(STEP + 9 * (STEP // 16384 + 1)))
@@ -26,9 +29,31 @@ class PacedHttp2Server(Http2Server):
         super().__init__(context)
         self._waiting: list[asyncio.Future[None]] = []
         self._flushing: dict[int, Callable[[], None]] = {}
+        self._came = 0  # bytes
+
+    @property
+    def begun(self) -> tuple[str, int] | None:
+        """What of a header block, or of a frame that is no DATA, has come and is not complete."""
+        buffer = self.h2_conn.incoming_buffer
+        if buffer._headers_buffer:
+            return "block", buffer._headers_buffer[0].stream_id
+        waits = len(buffer._data)
+        if buffer._preamble_len or (waits and (waits < _FRAME or buffer._data[3] != _DATA)):
+            return "frame", self._came - waits
+        return None
+
+    def _overlong(self) -> bool:
+        """h2 itself says so only when the whole of such a frame has come, which may be 16 MiB."""
+        data = self.h2_conn.incoming_buffer._data
+        return len(data) >= _FRAME and int.from_bytes(data[:3]) > self.h2_conn.max_inbound_frame_size
 
     def _handle_event(self, event: Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, DataReceived):
+            self._came += len(event.data)
         yield from super()._handle_event(event)
+        if isinstance(event, DataReceived) and self._overlong():
+            self.h2_conn.incoming_buffer._data.clear()
+            yield from self.protocol_error("a frame is too long", ErrorCodes.FRAME_SIZE_ERROR)
         if isinstance(event, (DataReceived, ConnectionClosed)) and self._waiting:
             self._wake()
         for stream_id in [stream_id for stream_id in self._flushing if not self.holds_back(stream_id)]:

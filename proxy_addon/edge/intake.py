@@ -18,7 +18,8 @@ from proxy_addon.core.status import Detail
 
 PORTS = {"https": 443, "http": 80}
 
-_AUTHORITY = re.compile(r"([A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+_LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_AUTHORITY = re.compile(rf"((?=.{{1,254}}(?::|$)){_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::([0-9]{{1,5}}))?")
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")
 _TARGET = re.compile(r"/[!-\"$-~]*")  # no space, no control character, no "#", ASCII only
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
@@ -97,8 +98,24 @@ def _named(message: http.Request, headers: Headers, place: Place) -> tuple[str, 
     return Refusal(400, "Host is not a host name") if named is None else (scheme, *named)
 
 
-def read(message: http.Request, place: Place) -> Request | Refusal:
-    """The head of a request, with an empty body."""
+def connect(message: http.Request) -> tuple[str, int] | Refusal:
+    """Where a CONNECT shall lead (RFC 9110 §9.3.6). Its Host may be missing, as old clients have it, or be bare."""
+    named = authority(message.data.authority.decode("latin-1"), "")
+    hosts = message.headers.get_all("host")
+    if named is None or len(hosts) > 1:
+        return Refusal(400, "CONNECT wants host:port, and one Host")
+    if "transfer-encoding" in message.headers or message.headers.get("content-length", "0") != "0":
+        return Refusal(400, "a CONNECT has no body")
+    if hosts and (authority(hosts[0], "https") or ("", 0))[0] != named[0]:
+        return Refusal(421, "Host is not the host of the tunnel", Detail.MISDIRECTED)
+    return named
+
+
+def read(message: http.Request, place: Place, *, ended: bool = False) -> Request | Refusal:
+    """The head of a request, with an empty body; `ended`: no other will come.
+
+    Over HTTP/2 such a head may yet promise one, for which an HTTP/1 server would take what is sent next.
+    """
     method = message.data.method.decode("latin-1")
     if not _METHOD.fullmatch(method):
         return Refusal(400, "the method is not a token")
@@ -107,6 +124,8 @@ def read(message: http.Request, place: Place) -> Request | Refusal:
     headers = _fields(message)
     if isinstance(headers, Refusal):
         return headers
+    if ended and headers.get("content-length", "0") != "0":
+        return Refusal(400, "Content-Length, and no body")
     if "upgrade" in headers:
         return Refusal(400, "Upgrade is not served")
     if headers.get("expect", "100-continue") != "100-continue":

@@ -18,7 +18,7 @@ from proxy_addon.core.messages import Body, Buffer, Pass, Reply, Request
 
 from .framing import Framing
 from .h2 import PacedHttp2Server
-from .wire import STALL, STEP, Wire
+from .wire import STEP, Wire
 
 #: What is asked of a body at once, in bytes.
 UNIT = 1024 * 1024
@@ -38,6 +38,7 @@ class Exchange:
     first_byte: float | None = None  # seconds until the first of the body was ready to go
     aborted: bool = False
     fault: BaseException | None = None
+    ended: bool = True  # no body of the request is still to come
     ours: bool = True  # it is not the client that is waited for
     _task: asyncio.Task[Reply | Pass | None] | None = None
 
@@ -131,11 +132,12 @@ class Exchange:
         assert self.h2 is not None
         server, stream_id = self.h2
         view = memoryview(piece)
-        start = 0
+        now = asyncio.get_running_loop().time
+        start, due, until = 0, STEP, now() + self.wire.stall
         while start < len(view):
             room = server.room(stream_id)
             if not room:
-                async with asyncio.timeout(STALL):
+                async with asyncio.timeout_at(until):  # that a client says something else does not extend it
                     await server.more_room()
                 continue
             step = view[start : start + min(room, STEP)]
@@ -143,4 +145,6 @@ class Exchange:
             start += len(step)
             self.sent += len(step)
             await self.wire.drain()
+            if start >= due:
+                due, until = start + STEP, now() + self.wire.stall
         await asyncio.sleep(0)

@@ -10,16 +10,28 @@ from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import TCPLayer
-from mitmproxy.proxy.layers.tls import parse_client_hello
+from mitmproxy.proxy.layers.tls import ClientTLSLayer, parse_client_hello
 
 from .contract import Engine
 from .intake import normal
+
+#: Bytes of a TLS hello: OpenSSL takes twice that, clients send one or two thousand.
+HELLO_LIMIT = 64 * 1024
 
 
 class TurnedAway(layer.Layer):
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, events.Start):
             yield commands.CloseConnection(self.context.client)
+
+
+class ShortHello(ClientTLSLayer):
+    """mitmproxy's own keeps what comes of a hello until it is whole, and one may say that it has 16 MiB."""
+
+    def receive_handshake_data(self, data: bytes) -> layer.CommandGenerator[tuple[bool, str | None]]:
+        if not self.client_hello_parsed and len(self.recv_buffer) + len(data) > HELLO_LIMIT:
+            return False, "the TLS hello is too long"
+        return (yield from super().receive_handshake_data(data))
 
 
 class Tunnel(TCPLayer):
@@ -42,9 +54,9 @@ class Tunnel(TCPLayer):
         if self._first is not None and isinstance(event, events.DataReceived) and event.connection is client:
             self._first += event.data
             hello = _hello(self._first)
-            if hello is None:
+            if hello is None and len(self._first) <= HELLO_LIMIT:
                 return
-            if hello and self._engine.intercepts(normal(hello), self._port):
+            if hello is None or (hello and self._engine.intercepts(normal(hello), self._port)):
                 yield from self._cut()
                 return
             event, self._first = events.DataReceived(client, self._first), None
@@ -63,15 +75,22 @@ class PacedReader:
     socket open; what came from upstream would then pile up.
     """
 
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
+    def __init__(self, reader: asyncio.StreamReader, stall: float | None = None) -> None:
+        """`stall`: seconds after which a reader that is held is lost, by TimeoutError."""
+        self._reader, self._stall = reader, stall
         self._free = asyncio.Event()
         self._free.set()
         self._held: set[int] = set()
 
     async def read(self, size: int) -> bytes:
-        await self._free.wait()
+        if not self._free.is_set():
+            async with asyncio.timeout(self._stall):
+                await self._free.wait()
         return await self._reader.read(size)
+
+    @property
+    def held(self) -> bool:
+        return not self._free.is_set()
 
     def hold(self, stream_id: int) -> None:
         self._held.add(stream_id)

@@ -31,7 +31,7 @@ from proxy_addon.core.errors import BodyLost, UpstreamFailed
 from proxy_addon.core.messages import Finished, Headers, Reply, Request
 from proxy_addon.core.status import Detail, Outcome
 
-from . import framing
+from . import framing, owing
 from .contract import Engine
 from .framing import Framing
 from .h1 import Answered, response
@@ -45,7 +45,7 @@ from .wire import STEP, Wire
 logger = logging.getLogger(__name__)
 
 
-class Gate(Protocol):
+class Gate(owing.Gate, Protocol):
     """What the layers need of the addon."""
 
     engine: Engine
@@ -56,10 +56,6 @@ class Gate(Protocol):
 
     def reader(self, context: Context) -> PacedReader | None:
         """That of the upstream connection a stream is relayed from."""
-        ...
-
-    def deadline(self, context: Context, *, armed: bool) -> None:
-        """Start, or call off, the time within which a header block has to be finished."""
         ...
 
 
@@ -239,6 +235,14 @@ def connect_failed(error: str) -> http.Response:
 def release(reply: Reply) -> None:
     if not isinstance(reply.body, bytes):
         reply.body.close()
+
+
+def at_hand(reply: Reply) -> bool:
+    """Whether the body is in memory; one that is not is given back, for the slow road to ask again."""
+    if isinstance(reply.body, bytes):
+        return True
+    reply.body.close()
+    return False
 
 
 def _place(exchange: Exchange) -> str:

@@ -29,8 +29,6 @@ from proxy_addon.core.messages import Buffer
 #: What is encrypted and offered to the socket at once: it stays in the processor's cache, and it is all that a reader
 #: who has stopped costs here beside the body's own buffer (twice: in OpenSSL and in the transport).
 STEP = 128 * 1024
-#: Seconds for which a client may take nothing at all of what waits for it.
-STALL = 600.0
 
 _lib: Any = SSL._lib  # type: ignore[attr-defined]
 _ffi: Any = SSL._ffi  # type: ignore[attr-defined]
@@ -41,9 +39,11 @@ _sealed = memoryview(_ffi.buffer(_scratch))
 
 
 class Wire:
-    """One client connection. `layers` is the stack of the stream that sends, outermost first."""
+    """One client connection. `layers` is the stack of the stream that sends, outermost first; `stall` the seconds in
+    which a client has to take a step."""
 
-    def __init__(self, connection: ConnectionHandler, layers: Sequence[Layer]) -> None:
+    def __init__(self, connection: ConnectionHandler, layers: Sequence[Layer], stall: float) -> None:
+        self.stall = stall
         writer = connection.transports[connection.client].writer
         assert isinstance(writer, asyncio.StreamWriter)
         self._writer = writer
@@ -89,9 +89,9 @@ class Wire:
             self._transport.write(bytes(data[sent:]))
 
     async def drain(self) -> None:
-        """Returns when there is room for another step. Raises TimeoutError after `STALL` seconds without any."""
+        """Returns when there is room for another step. Raises TimeoutError after `stall` seconds without."""
         if self._transport.get_write_buffer_size():
-            async with asyncio.timeout(STALL):
+            async with asyncio.timeout(self.stall):
                 await self._writer.drain()
         self.alive()
 

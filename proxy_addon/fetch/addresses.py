@@ -35,6 +35,21 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
+def is_here(address: str) -> bool:
+    """Whether the machine would speak to itself: what listens on it may trust its own addresses, public ones too."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as nothing_sent:
+            nothing_sent.connect((address, 9))
+            return ipaddress.ip_address(nothing_sent.getsockname()[0]) == ipaddress.ip_address(address)
+    except OSError:
+        return False
+
+
+def may_dial(address: str) -> bool:
+    return is_public(address) and not is_here(address)
+
+
 def is_literal(host: str) -> bool:
     try:
         ipaddress.ip_address(host.strip("[]"))
@@ -69,10 +84,10 @@ class Resolver(AbstractResolver):
         found = [
             ResolveResult(hostname=host, host=str(info[4][0]), port=target[1], family=info[0], proto=info[2], flags=0)
             for info in infos
-            if mapped or anywhere or is_public(str(info[4][0]))
+            if mapped or anywhere or may_dial(str(info[4][0]))
         ]
         if not found:
-            raise OSError(f"{host} leads to a private address; upstream.connect_to can allow it")
+            raise OSError(f"{host} leads to a private address, or back here; upstream.connect_to can allow it")
         return found
 
     async def close(self) -> None: ...
@@ -81,8 +96,8 @@ class Resolver(AbstractResolver):
         """One address for a client's tunnel, which has no part in what is `trusted`; raises `UpstreamFailed`."""
         if is_literal(host) and self._connect_to.lookup(host, port) is None:
             literal = host.strip("[]")
-            if not is_public(literal):
-                raise UpstreamFailed(f"{host} is a private address", 403)
+            if not may_dial(literal):
+                raise UpstreamFailed(f"{host} is a private address, or one of this machine", 403)
             return literal, port
         try:
             first = (await self._addresses(host, port, socket.AF_UNSPEC, anywhere=False))[0]

@@ -20,7 +20,7 @@ from yarl import URL
 
 from ..core.errors import UpstreamFailed
 from ..core.messages import Headers
-from .addresses import ConnectTo, Resolver, is_literal, is_public
+from .addresses import ConnectTo, Resolver, is_literal, may_dial
 from .pacing import Bandwidth, Closures, pause_of
 
 DOWN_FOR = 10.0  # seconds a host that could not be reached is not tried again by those who have something stale
@@ -222,8 +222,8 @@ class Upstream:
             raise UpstreamFailed(self.shut, 504)
         host, port = _place(url)
         chosen = self._connect_to.lookup(host, port) is not None or (host, port) in self.resolver.trusted
-        if is_literal(host) and not chosen and not is_public(host):
-            raise UpstreamFailed(f"{host} is a private address", 403)
+        if is_literal(host) and not chosen and not may_dial(host):
+            raise UpstreamFailed(f"{host} is a private address, or one of this machine", 403)
         if (left := self.closures.left(host, principal)) > 0:
             raise Throttled(host, left)
         if hurry and self.is_down(host):

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, unquote_to_bytes, urlencode
 
 LONGEST = 1024  # bytes, decoded
 
 _HIDDEN = re.compile(r"%(?:25)+(?:2[ef]|5c|0[0-9a-f]|1[0-9a-f])", re.I)
+_ESCAPED = re.compile(r"%(?:25)*(?:2[ef]|5c|0[0-9a-f]|1[0-9a-f])", re.I)  # the same, in what is decoded
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 _BROKEN = re.compile(r"%(?![0-9a-fA-F]{2})")
 _NEEDLESS = re.compile(r"%(?:[46][1-9a-f]|[57][0-9a]|3[0-9]|2[de]|5f|7e)", re.I)
@@ -33,6 +34,8 @@ def segments(raw: str) -> tuple[str, ...]:
     parts = raw[1:].split("/")
     if parts and parts[-1] == "":
         parts.pop()
+    if len(raw) > LONGEST and len(unquote_to_bytes(raw)) > LONGEST:
+        raise Ambiguous(f"the path is longer than {LONGEST} bytes")
     if _HIDDEN.search(raw):
         raise Ambiguous("the path hides a separator behind a double escape")
     for part in parts:
@@ -46,6 +49,8 @@ def plain(part: str, *, slashes: bool = False) -> str:
         text = unquote(part, errors="strict") if "%" in part else part
     except UnicodeDecodeError:
         raise Ambiguous("the path is not UTF-8") from None
+    if _ESCAPED.search(text):  # "%25%32%66"
+        raise Ambiguous("the path hides a separator behind a double escape")
     return sound(text, slashes=slashes)
 
 
@@ -94,6 +99,8 @@ def parameters(query: str) -> dict[str, str]:
         pairs = parse_qsl(query, keep_blank_values=True, errors="strict")
     except UnicodeDecodeError:
         raise Ambiguous("the query is not UTF-8") from None
+    if any(_ESCAPED.search(value) for _, value in pairs):
+        raise Ambiguous("the query hides a separator behind a double escape")
     found = dict(pairs)
     if len(found) != len(pairs):
         raise Ambiguous("the query names a parameter twice")

@@ -12,6 +12,7 @@ import pytest
 from proxy_addon.addon import Hubgate
 from proxy_addon.auth import Door
 from proxy_addon.edge.admission import Admission
+from proxy_addon.edge.patience import Limits
 from proxy_addon.master import Proxy
 from tests.edge.stand_in import HUB, StandIn
 
@@ -91,10 +92,16 @@ async def serve(engine: StandIn, confdir: Path) -> AsyncIterator[Serve]:
     async def start(
         admission: Admission | None = None,
         deadline: float = 15.0,
+        body_rate: float = 1000.0,
+        stall: float = 600.0,
         upstream_ca: Path | None = None,
         door: Door | None = None,
     ) -> Callable[[], Awaitable[Client]]:
-        proxy = Proxy(Hubgate(engine, admission, deadline, door), listen=[("127.0.0.1", 0)], confdir=confdir)
+        proxy = Proxy(
+            Hubgate(engine, admission, Limits(deadline, body_rate, stall), door),
+            listen=[("127.0.0.1", 0)],
+            confdir=confdir,
+        )
         if upstream_ca is not None:
             proxy._master.options.update(ssl_verify_upstream_trusted_ca=str(upstream_ca))
         ((_, port),) = await proxy.bind()

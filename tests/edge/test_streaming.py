@@ -215,6 +215,16 @@ async def test_what_one_look_at_the_disk_can_answer_keeps_its_place_in_line(engi
     assert [status for _, status, *_ in engine.log] == [200] * 13
 
 
+async def test_what_a_look_at_the_disk_cannot_hold_goes_the_slow_road(engine: StandIn, hub) -> None:
+    first, second = Pattern(MIB), Pattern(MIB)
+    engine.glanced["/g"] = lambda: Reply(206, Headers(), first)
+    engine.slowly["/g"] = gives(second, 206)
+    client = await hub()
+    client.get("/g")
+    status, _, body = await client.reply()
+    assert (status, len(body), first.closes, first.reads, second.closes) == (206, MIB, 1, 0, 1)
+
+
 async def test_hundreds_of_pipelined_requests(engine: StandIn, hub) -> None:
     engine.quickly["/a"] = text("a")
 

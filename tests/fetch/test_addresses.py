@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from proxy_addon.config.places import ConnectTo
 from proxy_addon.core.errors import UpstreamFailed
+from proxy_addon.fetch import addresses
 from proxy_addon.fetch.addresses import Resolver, is_literal, is_public
 
 PRIVATE = [
@@ -63,3 +66,25 @@ async def test_the_operators_own_proxy_and_mirrors_may_be_private() -> None:
         await resolver.resolve("localhost", 443)
     with pytest.raises(UpstreamFailed):  # a client that tunnels has no part in that trust
         await resolver.checked("localhost", 3128)
+
+
+async def test_a_public_address_of_this_machine_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if loopback were public: there is no other address that every machine has."""
+    monkeypatch.setattr(addresses, "is_public", lambda address: True)
+    assert addresses.is_here("127.0.0.1") and not addresses.is_here("192.0.2.77")
+    for host in ("127.0.0.1", "localhost"):
+        with pytest.raises(UpstreamFailed, match=r"this machine|back here"):
+            await Resolver(ConnectTo()).checked(host, 443)
+
+
+async def test_of_several_addresses_those_that_are_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the one that was looked at, not the name, is what is connected to."""
+    answers = [["127.0.0.1", "8.8.8.8"], ["10.0.0.1"]]
+
+    async def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        return [(2, 1, 6, "", (address, port)) for address in answers.pop(0)]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    assert await Resolver(ConnectTo()).checked("rebinds.example", 443) == ("8.8.8.8", 443)
+    with pytest.raises(UpstreamFailed):
+        await Resolver(ConnectTo()).checked("rebinds.example", 443)

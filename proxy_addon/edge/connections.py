@@ -1,0 +1,83 @@
+"""mitmproxy's own side of a client connection, found by what the layers know of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from mitmproxy import connection, ctx
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
+
+from .relay import PacedReader
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that a client has for the rest of what was sent when its connection ends.
+LINGER = 5.0
+
+
+def of(client: connection.Client) -> ProxyConnectionHandler:
+    return _all()[client.id]
+
+
+def reader(context: Context) -> PacedReader | None:
+    """That of the upstream connection which a stream is relayed from."""
+    io = of(context.client).transports.get(context.server)
+    return io.reader if io is not None and isinstance(io.reader, PacedReader) else None
+
+
+def begin(client: connection.Client) -> asyncio.WriteTransport | None:
+    """Before the first byte is read: from now on `wait` can tell it to wait. What is returned is for `end`."""
+    io = of(client).transports[client]
+    if isinstance(io.reader, asyncio.StreamReader):
+        io.reader = PacedReader(io.reader)  # type: ignore[assignment]
+    return io.writer.transport if isinstance(io.writer, asyncio.StreamWriter) else None
+
+
+def end(transport: asyncio.WriteTransport | None) -> None:
+    """mitmproxy has done with a connection. It forgets to close one that it cancels while an event waits its turn, and
+    one that is closed stays for as long as its peer takes nothing: each would be a descriptor for ever."""
+    if transport is None:
+        return
+    transport.close()
+    if transport.get_write_buffer_size():
+        asyncio.get_running_loop().call_later(LINGER, transport.abort)
+
+
+def left(client: connection.Client, server: connection.Server) -> None:
+    """The same for a connection to upstream."""
+    handler = _all().get(client.id)
+    io = handler.transports.get(server) if handler is not None else None
+    end(io.writer.transport if io is not None and isinstance(io.writer, asyncio.StreamWriter) else None)
+
+
+def wait(client: connection.Client, *, held: bool) -> None:
+    io = of(client).transports.get(client)
+    if io is not None and isinstance(io.reader, PacedReader):
+        io.reader.hold(0) if held else io.reader.release(0)
+
+
+def cut(ident: str, why: str) -> None:
+    handler = _all().get(ident)
+    if handler is not None and (io := handler.transports.get(handler.client)) and io.handler:
+        logger.info("closed: %s from %s", why, handler.client.peername[0])
+        io.handler.cancel(why)
+
+
+def waits_for_us(ident: str) -> bool:
+    """Whether what this client sent is not taken: upstream is not there yet, or slower than the client."""
+    handler = _all().get(ident)
+    if handler is None:
+        return False
+    mine = handler.transports.get(handler.client)
+    if mine is not None and isinstance(mine.reader, PacedReader) and mine.reader.held:
+        return True
+    far = [io.writer for to, io in handler.transports.items() if to is not handler.client]
+    return any(writer is None or writer.transport.get_write_buffer_size() for writer in far)  # type: ignore[union-attr]
+
+
+def _all() -> dict[str, ProxyConnectionHandler]:
+    server: Proxyserver = ctx.master.addons.get("proxyserver")
+    return server.connections  # type: ignore[return-value]
