@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 
 from .config import Settings, Subscription
 from .core.errors import ConfigError
+from .discreet import log_to_standard_error
 from .prefetch import Item, Plan, Prefetch, Watcher
 from .sync import Journal, Schedule, Update, Updates
 from .wiring import Assembly, assemble
@@ -110,8 +111,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):  # a terminal's go to the server too, and it says when
         signal.signal(number, signal.SIG_IGN)
     os.nice(NICE)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("proxy_addon").setLevel(logging.INFO)
+    log_to_standard_error()
     try:
         sys.exit(asyncio.run(_until_told(pickle.load(sys.stdin.buffer))))
     except ConfigError as error:

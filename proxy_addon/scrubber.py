@@ -18,6 +18,7 @@ import time
 from .companion import Companion
 from .config import Settings
 from .core.errors import ConfigError
+from .discreet import log_to_standard_error
 from .scrub import Rounds, Standing, StateFile, Stopped
 from .store.local import DiskStore
 from .store.quarantine import Quarantine
@@ -92,8 +93,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):  # a terminal's go to the server too, and it says when
         signal.signal(number, signal.SIG_IGN)
     os.nice(NICE)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("proxy_addon").setLevel(logging.INFO)
+    log_to_standard_error()
     try:
         sys.exit(asyncio.run(_until_told(pickle.load(sys.stdin.buffer))))
     except ConfigError as error:

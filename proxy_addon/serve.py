@@ -23,6 +23,7 @@ from .beside import Beside
 from .ca import Handout, opened
 from .config import Listen, Settings, load, probe
 from .core.errors import ConfigError
+from .discreet import disown_tokens, forbid_core_dumps, log_to_standard_error
 from .edge.admission import Admission
 from .edge.patience import Limits
 from .master import Proxy
@@ -38,10 +39,9 @@ type Announce = Callable[[Settings, Sequence[Listen], Handout], None]
 
 def run(settings: Settings, announce: Announce) -> int:
     """Serve until SIGTERM or ^C; the exit status. Raises ConfigError."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("proxy_addon").setLevel(logging.INFO)
+    log_to_standard_error()
+    disown_tokens()
     logging.getLogger("mitmproxy.addons.proxyserver").setLevel(logging.CRITICAL)  # a failed bind is told once, by us
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold tokens
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard))
     return asyncio.run(_serve(settings, announce))
@@ -168,6 +168,7 @@ def _on_hup(parts: Assembly) -> None:
 
 async def build(config: str) -> Served:
     """For `mitmdump -s proxy_addon/addon.py`: an engine by the named configuration file, or by the usual one."""
+    forbid_core_dumps()
     settings = _settings(config)
     parts = await assemble(settings, keeps=True)
     _on_hup(parts)

@@ -42,6 +42,12 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture
+def tries(request: pytest.FixtureRequest) -> int:
+    """How many faults this case is to inject: what its mark says, so that the table of faults cannot say another."""
+    return next(int(mark.kwargs["tries"]) for mark in request.node.iter_markers("fault"))
+
+
 type Starter = Callable[..., Awaitable[Rig]]
 
 

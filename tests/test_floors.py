@@ -15,7 +15,8 @@ ROOT = Path(__file__).parent.parent / "proxy_addon"
 FLOORS = (
     {"core"},
     {"auth", "hub", "store.contract", "written", "xorb"},
-    {"access", "accesslog", "ca", "companion", "config", "fetch", "metrics", "policy", "ports", "scan", "store"},
+    {"access", "accesslog", "ca", "companion", "config", "discreet", "fetch", "metrics", "policy", "ports", "scan"}
+    | {"store"},
     {"answer", "catalogue", "scrub"},
     {"engine", "prefetch"},
     {"edge", "sync"},

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import ConfigError
+from ..discreet import keep_quiet
 from . import auth, ca, cache, doctor, env, explain, prefetch, rules, serve
 
 app = typer.Typer(
@@ -44,6 +45,7 @@ def _root(show: Annotated[bool, typer.Option("--version", help="Print the versio
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Never returns; exits 0, 1 (something is not as wanted), 2 (bad configuration or use), 130 (interrupted)."""
+    keep_quiet()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # reasons and names in letters that this locale has not
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))

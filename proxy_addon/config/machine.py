@@ -6,6 +6,7 @@ later, as every upstream connection failing.
 
 from __future__ import annotations
 
+import os
 import ssl
 import tempfile
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ def _faults(settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.access_log is not None and settings.access_log != Path("-"):
         try:
             settings.access_log.parent.mkdir(parents=True, exist_ok=True)
-            settings.access_log.open("a").close()
+            os.close(os.open(settings.access_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640))
         except OSError as error:
             yield "access_log", f"{settings.access_log} cannot be written: {error.strerror}; name another file"
     if settings.upstream.ca_file is not None:

@@ -1,8 +1,8 @@
 """Which header fields are kept, which a later answer replaces, and which requests a stored response speaks for.
 
 What belongs to one connection or one user never enters the store: hop-by-hop fields, whatever Connection names, cookies
-being set, and the fields that `private=` or `no-cache=` name (RFC 9111 §3.1, §5.2.2.4, §5.2.2.7). A field that is kept
-is kept as it came.
+being set, and the fields that `private=` or `no-cache=` name (RFC 9111 §3.1, §5.2.2.4, §5.2.2.7); nor a field whose
+name says that it carries a credential, whatever the response allows. A field that is kept is kept as it came.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ HOP_BY_HOP = frozenset(
     }
 )
 _COOKIES = frozenset({"set-cookie", "set-cookie2"})
+_CREDENTIAL = re.compile(
+    r"token|secret|password|credential|session|signature|csrf|xsrf|api-?key|^authorization|^authentication-info"
+)
 
 #: Credentials: a variant chosen by one of these would put it into the key, on disk.
 SECRET = frozenset({"authorization", "cookie", "proxy-authorization"})
@@ -43,7 +46,7 @@ def storable_fields(headers: Headers, rules: Directives) -> Headers:
     """`headers` without what must not be stored; `rules` are the response's directives."""
     drop = HOP_BY_HOP | _COOKIES | rules.field_names("private") | rules.field_names("no-cache")
     drop |= {name.lower() for line in headers.get_all("connection") for name in split_list(line)}
-    return Headers(field for field in headers if field[0].lower() not in drop)
+    return Headers(f for f in headers if (name := f[0].lower()) not in drop and not _CREDENTIAL.search(name))
 
 
 def updated(stored: Headers, new: Headers) -> Headers:

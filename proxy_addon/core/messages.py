@@ -76,9 +76,9 @@ class Request:
     host: str  # lower case, no trailing dot
     port: int
     path: str  # as sent, percent-encoding untouched
-    query: str = ""  # without "?"
-    headers: Headers = field(default_factory=Headers)
-    body: bytes = b""  # only for reads that travel in a POST
+    query: str = field(default="", repr=False)  # without "?"
+    headers: Headers = field(default_factory=Headers, repr=False)
+    body: bytes = field(default=b"", repr=False)  # only for reads that travel in a POST
     client: str = ""  # peer address, without port
     user: str = ""  # who has shown a password to this proxy; empty when none was asked for
 

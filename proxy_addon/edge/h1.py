@@ -26,7 +26,7 @@ from proxy_addon.core.status import Detail
 
 from . import framing
 from .chunks import Chunks
-from .intake import Refusal
+from .intake import Refusal, unreadable
 
 HEAD_LIMIT = 64 * 1024
 #: Pipelined requests that wait behind the one being served.
@@ -81,7 +81,7 @@ class StrictHttp1Server(Http1Server):
             size = http1.expected_http_body_size(self.request)
             coding = self.request.headers.get("transfer-encoding", "chunked").lower()
         except ValueError as fault:
-            yield from self._refuse(Refusal(400, str(fault)))
+            yield from self._refuse(unreadable(fault))
             return
         if coding != "chunked":
             yield from self._refuse(Refusal(501, "the transfer coding is not served"))

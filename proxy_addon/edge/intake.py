@@ -23,6 +23,7 @@ _AUTHORITY = re.compile(rf"((?=.{{1,254}}(?::|$)){_LABEL}(?:\.{_LABEL})*\.?|\[[0
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")
 _TARGET = re.compile(r"/[!-\"$-~]*")  # no space, no control character, no "#", ASCII only
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_QUOTED = re.compile(r"[:,]?\s*\(?(?<!\w)b?['\"]")
 _TARGET_LIMIT = 16 * 1024
 
 
@@ -60,11 +61,16 @@ def normal(host: str) -> str:
     return host.lower().removesuffix(".")
 
 
+def unreadable(fault: ValueError) -> Refusal:
+    """In mitmproxy's words, without what they quote: a line that cannot be read may hold anything."""
+    return Refusal(400, _QUOTED.split(str(fault))[0])
+
+
 def _fields(message: http.Request) -> Headers | Refusal:
     try:
         validate_headers(message)
     except ValueError as fault:
-        return Refusal(400, str(fault))
+        return unreadable(fault)
     fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.headers.fields]
     for name, value in fields:
         if not _VALUE.fullmatch(value):

@@ -25,7 +25,7 @@ GRACE = 5  # seconds of CPU time beyond what a scan allows itself
 
 def confine() -> None:
     for what, most in (
-        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CORE, 1),  # of zero, a program that takes core dumps is not told
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_NOFILE, FILES),

@@ -4,6 +4,8 @@ import math
 
 import pytest
 
+from proxy_addon.core.directives import Directives
+from proxy_addon.core.fields import storable_fields
 from proxy_addon.core.messages import Headers, StoredResponse
 from proxy_addon.core.storing import (
     NotStorable,
@@ -197,3 +199,12 @@ def test_what_combines_keeps_the_stricter_side() -> None:
 def test_parts_without_a_strong_validator_do_not_combine() -> None:
     for headers in ([], [("ETag", 'W/"a"')], [("Last-Modified", at(-99)), DATE]):
         assert combine(kept(headers, have=((0, 4),)), kept(headers, have=((4, 10),))) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Set-Cookie", "X-Xet-Access-Token", "X-Amz-Security-Token", "X-Api-Key", "X-CSRF", "Authorization", "X-Session"],
+)
+def test_a_field_that_carries_a_credential_is_not_kept(name: str) -> None:
+    kept = storable_fields(Headers([DATE, (name, "x"), ("ETag", '"a"')]), Directives({}))
+    assert kept.fields == (DATE, ("ETag", '"a"'))

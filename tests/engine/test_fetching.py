@@ -83,6 +83,7 @@ async def test_a_large_file_comes_over_several_connections(hub: TestHub, start: 
     assert all(one[1] == other[0] for one, other in pairwise(asked))
 
 
+@pytest.mark.fault("R9")
 @pytest.mark.parametrize("reset", [False, True], ids=["fin", "rst"])
 async def test_a_cut_is_resumed_where_it_was(hub: TestHub, start: Starter, reset: bool) -> None:
     source, r = big(hub, 3 * PIECE), await start(upstream__connections_per_file=1)
@@ -107,6 +108,7 @@ async def test_a_server_without_ranges_is_read_in_one_stream(hub: TestHub, start
     assert await sealed(r, source)
 
 
+@pytest.mark.fault("R10")
 async def test_a_stall_is_ended_and_resumed(hub: TestHub, start: Starter) -> None:
     source, r = big(hub, 2 * MIB), await start(upstream__stall_timeout=0.3)
     hub.knob(host=CDN, stall_after=MIB, times=1)
@@ -118,6 +120,7 @@ async def test_a_stall_is_ended_and_resumed(hub: TestHub, start: Starter) -> Non
 # -- verified -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("R11")
 @pytest.mark.parametrize("at", [0, 5 * MIB, 9 * MIB])
 async def test_wrong_bytes_reach_nobody_as_a_whole(hub: TestHub, start: Starter, at: int) -> None:
     source, r = big(hub, 9 * MIB + 17), await start()
@@ -132,6 +135,7 @@ async def test_wrong_bytes_reach_nobody_as_a_whole(hub: TestHub, start: Starter,
     assert await sealed(r, source)
 
 
+@pytest.mark.fault("R11")
 async def test_a_small_file_with_wrong_bytes_is_not_given_out_at_all(hub: TestHub, start: Starter) -> None:
     r, url = await start(), f"{H}/acme/tiny/resolve/main/config.json"
     knob = hub.knob(path="/api/resolve-cache/*", corrupt_at=3)
@@ -142,6 +146,7 @@ async def test_a_small_file_with_wrong_bytes_is_not_given_out_at_all(hub: TestHu
     assert (await r.get(url)).body == bytes(file.source.read(0, file.size))
 
 
+@pytest.mark.fault("R9")
 @pytest.mark.parametrize("lie", [-5, 5])
 async def test_a_length_that_lies(hub: TestHub, start: Starter, lie: int) -> None:
     source, r = big(hub, MIB), await start()
@@ -165,6 +170,7 @@ async def test_a_size_that_changes_under_a_known_digest(hub: TestHub, start: Sta
     assert len(r.parts.fills) == 0
 
 
+@pytest.mark.fault("R11")
 async def test_a_representation_that_changes_midway_is_discarded(hub: TestHub, start: Starter) -> None:
     source, r = big(hub, 3 * PIECE), await start(upstream__connections_per_file=1)
     knob = hub.knob(host=CDN, etag="another", skip=1)
@@ -176,6 +182,7 @@ async def test_a_representation_that_changes_midway_is_discarded(hub: TestHub, s
     assert (await r.get(BIG)).body == data(source)
 
 
+@pytest.mark.fault("R11")
 async def test_a_page_in_place_of_a_file_is_no_file(hub: TestHub, start: Starter) -> None:
     source, r = big(hub, MIB), await start()
     knob = hub.knob(host=CDN, status=200, body="<html>sign in</html>", content_type="text/html")
@@ -230,6 +237,7 @@ async def test_a_missing_object_ends_at_once(hub: TestHub, start: Starter) -> No
 # -- where a redirect may lead --------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("R12")
 @pytest.mark.parametrize(
     "target",
     [
@@ -251,6 +259,7 @@ async def test_a_redirect_away_from_the_hub_is_not_followed(hub: TestHub, start:
     assert len(hub.requests()) == 2
 
 
+@pytest.mark.fault("R12")
 async def test_a_redirect_loop_ends(hub: TestHub, start: Starter) -> None:
     big(hub, MIB)
     r = await start()
@@ -271,6 +280,7 @@ async def test_only_public_addresses_are_dialled(hub: TestHub, start: Starter, h
     assert hub.requests() == []
 
 
+@pytest.mark.fault("R12")
 async def test_an_answer_of_a_private_address_to_a_hubs_name_is_refused(hub: TestHub, start: Starter) -> None:
     r = await start(upstream__connect_to=ConnectTo(), hubs__others=(OtherHost("localhost.localdomain"),))
     got = await r.get(f"https://localhost.localdomain:{hub.port}/x")
@@ -367,6 +377,7 @@ async def test_a_mirrors_refusal_is_no_word_of_the_hub(hub: TestHub, start: Star
 # -- clients that leave, disks that are full ------------------------------------------------------------------------
 
 
+@pytest.mark.fault("R18")
 async def test_a_leader_that_leaves_takes_nobody_along(hub: TestHub, start: Starter) -> None:
     source, r = big(hub, 9 * MIB), await start()
     hub.knob(host=CDN, hold="rest", hold_at=MIB)
@@ -379,6 +390,7 @@ async def test_a_leader_that_leaves_takes_nobody_along(hub: TestHub, start: Star
     assert hub.bodies_of(source.sha256) == 1.0
 
 
+@pytest.mark.fault("R18")
 async def test_a_leader_that_is_cancelled_while_it_asks_takes_nobody_along(hub: TestHub, start: Starter) -> None:
     source, r = big(hub, MIB), await start()
     hub.knob(method="HEAD", hold="head")
@@ -390,6 +402,7 @@ async def test_a_leader_that_is_cancelled_while_it_asks_takes_nobody_along(hub: 
     assert len(hub.requests(method="HEAD")) == 1
 
 
+@pytest.mark.fault("R18")
 async def test_a_big_file_that_nobody_wants_any_more_stops(hub: TestHub, start: Starter) -> None:
     source, r = big(hub, 40 * PIECE), await start(upstream__connections_per_file=2)
     hub.knob(host=CDN, hold="rest", hold_at=MIB)
@@ -421,6 +434,7 @@ async def test_conditions_that_hold_start_no_download(hub: TestHub, start: Start
     assert len(r.parts.fills) == 0 and not hub.requests(host=CDN)
 
 
+@pytest.mark.fault("R7")
 @pytest.mark.parametrize("corrupt", [False, True])
 async def test_a_full_disk_costs_the_cache_and_not_the_download(hub: TestHub, start: Starter, corrupt: bool) -> None:
     source = big(hub, 60_000_000)

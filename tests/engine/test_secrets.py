@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -12,21 +11,12 @@ from proxy_addon.config.places import OtherHost
 from proxy_addon.core.messages import Finished
 from tests.conftest import Starter
 from tests.engine.rig import request_for
+from tests.faults.canaries import Canaries
 from tests.hub import Scripted, TestHub
 
 H = "https://huggingface.co"
-CANARY = "c4n4ryc4n4ry"
-
-
-def traces(root: Path) -> list[str]:
-    """Files below `root` that hold the canary, and rows of databases that do."""
-    found = [str(file) for file in root.rglob("*") if file.is_file() and CANARY.encode() in file.read_bytes()]
-    for file in root.rglob("*.db"):
-        with sqlite3.connect(file) as db:
-            found += [
-                f"{file}: {line[:80]}" for line in db.iterdump() if CANARY in line or CANARY.encode().hex() in line
-            ]
-    return found
+CANARIES = Canaries()
+CANARY = CANARIES("anywhere")
 
 
 async def test_no_canary_is_kept_or_told(
@@ -65,11 +55,6 @@ async def test_no_canary_is_kept_or_told(
     told = [q for q in hub.requests() if CANARY in str(q.headers) and q.host not in ("huggingface.co", "plain.example")]
     assert {q.host for q in told} <= {"cdn-lfs.hf.co", "transfer.xethub.hf.co"}  # the hosts that the client addressed
     await r.close()
-    assert traces(tmp_path) == []
+    assert CANARIES.below(tmp_path) == {}
     assert (tmp_path / "access.log").stat().st_size > 1000
-    assert CANARY not in caplog.text and CANARY not in said
-
-
-def test_the_search_would_find_it(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text(f"x{CANARY}x")
-    assert len(traces(tmp_path)) == 1
+    assert CANARIES.found_in(caplog.text.encode()) == CANARIES.found_in(said.encode()) == []

@@ -47,6 +47,7 @@ def pieces(cache: Path) -> list[Path]:
     return sorted(cache.glob("pieces/??/*/*.val"))
 
 
+@pytest.mark.fault("R4", tries=4)
 @pytest.mark.parametrize("cut", CUTS)
 async def test_damaged_pieces_are_fetched_again(
     hub: TestHub, start: Starter, tmp_path: Path, right: dict[str, bytes], cut: str
@@ -65,6 +66,7 @@ async def test_damaged_pieces_are_fetched_again(
     assert hub.bytes_sent() < 100_000, "and are whole again"
 
 
+@pytest.mark.fault("R4", tries=4)
 @pytest.mark.parametrize("seed", range(12))
 async def test_random_damage_everywhere(start: Starter, tmp_path: Path, right: dict[str, bytes], seed: int) -> None:
     rnd = random.Random(seed)
@@ -91,6 +93,7 @@ async def test_random_damage_everywhere(start: Starter, tmp_path: Path, right: d
     assert stats["pieces"] == len(pieces(cache)), "no row points at nothing, no file is without a row"
 
 
+@pytest.mark.fault("R4", "R14")
 async def test_fifty_readers_of_a_damaged_piece(
     hub: TestHub, start: Starter, tmp_path: Path, right: dict[str, bytes]
 ) -> None:
@@ -110,6 +113,7 @@ async def test_fifty_readers_of_a_damaged_piece(
     assert (entry.by, entry.piece, (await r.parts.store.stats())["damaged"]) == ("read", 2, 1)
 
 
+@pytest.mark.fault("R14")
 async def test_who_finds_it_late_does_not_have_it_fetched_again(
     hub: TestHub, start: Starter, tmp_path: Path, right: dict[str, bytes]
 ) -> None:
@@ -155,6 +159,7 @@ def test_a_piece_that_came_again_is_not_lost_by_who_read_the_old_one() -> None:
     assert held.absent == [1], "lost anew"
 
 
+@pytest.mark.fault("R11")
 async def test_wrong_bytes_that_were_not_written_yet_are_kept_too(
     hub: TestHub, start: Starter, right: dict[str, bytes]
 ) -> None:
@@ -181,6 +186,7 @@ async def test_wrong_bytes_that_were_not_written_yet_are_kept_too(
     assert [blob async for blob in r.kept() if blob == entry.blob] == []
 
 
+@pytest.mark.fault("R11", tries=3)
 async def test_wrong_bytes_of_a_hub_are_set_aside_and_never_served(
     hub: TestHub, start: Starter, right: dict[str, bytes]
 ) -> None:

@@ -42,6 +42,7 @@ def health(proxy: Hubgate) -> dict[str, Any]:
         return dict(json.load(ill))
 
 
+@pytest.mark.fault("R7")
 def test_a_full_disk(hub: TestHub, tmp_path: Path, small: Small, digests: dict[str, str]) -> None:
     keys = {"dir": str(small.directory / "cache"), "size": "4GB", "memory": "1MB"}
     config = configuration(tmp_path / "h", hub, cache=keys)
@@ -71,6 +72,7 @@ def emptied(cache: Path) -> None:
         path.unlink() if not path.is_dir() else path.rmdir()
 
 
+@pytest.mark.fault("R8")
 @pytest.mark.parametrize("take", [gone, emptied])
 def test_a_cache_directory_that_is_taken_away(
     hub: TestHub, tmp_path: Path, digests: dict[str, str], take: Callable[[Path], None]
@@ -85,6 +87,7 @@ def test_a_cache_directory_that_is_taken_away(
         assert "Traceback" not in proxy.told
 
 
+@pytest.mark.fault("R8")
 def test_a_directory_that_cannot_be_used_is_told_at_the_start(hub: TestHub, tmp_path: Path) -> None:
     (tmp_path / "h").mkdir()
     (tmp_path / "h" / "cache").write_text("in the way")

@@ -122,6 +122,7 @@ def test_what_its_state_does_not_tell_is_found_by_reading(shelf):
 # Faults
 
 
+@pytest.mark.fault("R21")
 def test_a_fault_keeps_what_was_good_until_it_is_mended(shelf, logged):
     file = shelf.write(deny("a"))
     book = shelf.book()
@@ -142,6 +143,7 @@ def test_a_fault_keeps_what_was_good_until_it_is_mended(shelf, logged):
     assert "in order again; 2 rules" in logged(logging.INFO)[-1]
 
 
+@pytest.mark.fault("R21")
 def test_a_restart_with_a_fault_has_the_last_good_set(shelf):
     file = shelf.write(deny("a"))
     first = shelf.book()
@@ -156,6 +158,7 @@ def test_a_restart_with_a_fault_has_the_last_good_set(shelf):
     assert denied(book, *ALL) == {"c"} and book.faults == ()
 
 
+@pytest.mark.fault("R21")
 def test_without_any_good_set_everything_is_denied_and_says_why(shelf, logged):
     file = shelf.write("version: 1\nrules:\n  - {id: x, effect: deny, match: {repo: a/b}, reason: '{repos}'}\n")
     book = shelf.book()
@@ -465,6 +468,7 @@ kept.write(folder, new)
 """
 
 
+@pytest.mark.fault("R3", tries=3)
 def test_whoever_is_killed_while_it_is_written_leaves_the_old_or_the_new(shelf):
     file = shelf.write(deny("a"))
     old = Kept(frozenset([file]), (file,), {file: file.read_bytes()}, 1.0)

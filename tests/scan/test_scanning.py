@@ -78,6 +78,7 @@ async def test_a_file_that_is_not_there_or_too_short_is_unknown(tmp_path):
         assert (await scans.scan(pieces, "a.bin", made.TORCH)).state == "clean"
 
 
+@pytest.mark.fault("R22")
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSEGV, signal.SIGXCPU])
 async def test_a_process_that_is_killed_at_work_is_unknown_and_the_next_one_works(tmp_path, sent):
     fifo = tmp_path / "fifo"
@@ -94,6 +95,7 @@ async def test_a_process_that_is_killed_at_work_is_unknown_and_the_next_one_work
         assert (await scans.scan(kept(tmp_path, GOOD), "m.bin", made.TORCH)).state == "clean"
 
 
+@pytest.mark.fault("R22")
 async def test_a_process_that_hangs_is_unknown_and_ended(tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -121,6 +123,7 @@ async def test_who_is_cancelled_ends_the_process(tmp_path):
 CLEAN = json.dumps(as_json(Findings("pickle")))
 
 
+@pytest.mark.fault("R22")
 @pytest.mark.parametrize(
     "said",
     [
@@ -152,6 +155,7 @@ async def test_a_process_that_says_rubbish_is_unknown(tmp_path, said):
         assert (await scans.scan([], "m.bin")).state == "clean"
 
 
+@pytest.mark.fault("R22")
 async def test_a_process_that_does_not_start_is_unknown(tmp_path):
     async with scanner(command=(str(tmp_path / "none"),)) as scans:
         assert (await scans.scan([], "m.bin")).why.startswith("the scanner does not start")
@@ -174,7 +178,8 @@ async def test_the_process_may_do_little(tmp_path):
     setup += "signal.signal(signal.SIGXFSZ, signal.SIG_DFL); confine(); "
     done = await asyncio.gather(*(_run(setup + text) for text in tries.values()))
     assert dict(zip(tries, (status != 0 for status in done), strict=True)) == dict.fromkeys(tries, True)
-    limits = "assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0) == resource.getrlimit(resource.RLIMIT_NPROC)"
+    limits = "assert max(resource.getrlimit(resource.RLIMIT_CORE)) <= 1; "
+    limits += "assert resource.getrlimit(resource.RLIMIT_NPROC) == (0, 0)"
     assert await _run(setup + limits) == 0
     assert await _run(setup + "allow(-4.9)\nwhile True: pass") == -signal.SIGXCPU
 

@@ -13,35 +13,6 @@ from tests.hub import Scripted, TestHub
 from tests.processes import Hubgate, everything, open_tunnel
 
 HUB = "https://huggingface.co"
-CANARIES = ("canary-token", "canary-cookie", "canary-query", "canary-password")
-
-
-def test_no_secret_is_written_anywhere(hub: TestHub, start: Callable[..., Hubgate]) -> None:
-    proxy = start()
-    hub.tokens["hf_canary-token"] = "reader"
-    reader = {"Authorization": "Bearer hf_reader"}
-    secret = {"Authorization": "Bearer hf_canary-token", "Cookie": "token=canary-cookie", "X-Xet-Token": "canary-token"}
-    for path in ("tiny/resolve/main/old.bin", "tiny/resolve/main/absent", "private/resolve/main/config.json"):
-        proxy.ask(f"{HUB}/acme/{path}?X-Amz-Signature=canary-query", headers=secret)
-    for path in ("api/models/acme/tiny", "api/whoami-v2", "api/models/acme/tiny/xet-read-token/main", "nothing"):
-        proxy.ask(f"{HUB}/{path}", headers=secret)
-    link = proxy.ask(f"{HUB}/acme/gated/resolve/main/old.bin", headers=reader)["Location"]
-    assert link and proxy.ask(link, headers=secret).status == 200
-    signature = link.partition("?")[2]
-    assert proxy.ask(link.partition("?")[0] + "?Signature=canary-query").status == 403
-    proxy.said(b"GET http://u:canary-password@plain.example/ HTTP/1.0\r\nHost: plain.example\r\n\r\n")
-    told = [proxy.asked_admin(page).body for page in ("/", "/metrics")]
-    hub.stop()
-    assert proxy.ask(f"{HUB}/acme/tiny/resolve/dev/old.bin?Signature=canary-query", headers=secret).status in (502, 504)
-    assert proxy.stop() == 0
-
-    written = {str(file): file.read_bytes() for file in proxy.config.parent.rglob("*") if file.is_file()}
-    assert len(written) > 5
-    written |= {"status page": told[0], "metrics": told[1], "standard error": proxy.told.encode()}
-    signed = dict(part.split("=", 1) for part in signature.split("&"))
-    assert signed.pop("Expires")  # a time, which may be that of something else as well
-    for canary in (*CANARIES, *signed.values()):
-        assert [name for name, data in written.items() if canary.encode() in data] == [], canary
 
 
 def test_one_json_line_a_request(hub: TestHub, start: Callable[..., Hubgate]) -> None:
@@ -80,6 +51,7 @@ MALFORMED = {
 }
 
 
+@pytest.mark.fault("R24")
 @pytest.mark.parametrize("name", MALFORMED)
 def test_what_is_malformed_is_refused_with_a_reason(proxy: Hubgate, hub: TestHub, name: str) -> None:
     said = proxy.said(MALFORMED[name])

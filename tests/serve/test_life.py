@@ -47,6 +47,7 @@ def closed(port: int) -> None:
         pass
 
 
+@pytest.mark.fault("R19")
 def test_a_download_that_is_open_gets_to_its_end(hub: TestHub, start: Callable[..., Hubgate]) -> None:
     proxy = start()
     url, source = put(hub, "acme/drained", seed=1)
@@ -87,6 +88,7 @@ def test_a_hangup_without_a_log_does_no_harm(hub: TestHub, start: Callable[..., 
     assert proxy.stop() == 0, proxy.told
 
 
+@pytest.mark.fault("R1")
 def test_killed_in_the_middle_of_a_fill(hub: TestHub, start: Callable[..., Hubgate]) -> None:
     proxy = start()
     known, earlier = put(hub, "acme/earlier", seed=3)
@@ -121,6 +123,7 @@ def test_a_restart_keeps_the_cache(hub: TestHub, start: Callable[..., Hubgate]) 
     assert hashlib.sha256(before[0]).hexdigest() == source.sha256
 
 
+@pytest.mark.fault("R20")
 def test_two_processes_on_one_directory(hub: TestHub, start: Callable[..., Hubgate]) -> None:
     url, source = put(hub, "acme/shared", seed=6)
     one, two = start(), start()

@@ -50,6 +50,7 @@ async def whole(store: DiskStore, blob: str, size: int) -> bool:
     return manifest.sealed
 
 
+@pytest.mark.fault("R2", "R3", tries=3)
 @pytest.mark.parametrize("room", [256 * MIB, 33 * MIB], ids=["roomy", "evicting"])
 async def test_what_was_sealed_before_a_kill_is_served_after_it(
     opened: Opener, root: Path, clock: Clock, room: int
@@ -91,6 +92,7 @@ async def test_what_was_sealed_before_a_kill_is_served_after_it(
     assert await whole(store, "after", 9 * MIB)
 
 
+@pytest.mark.fault("R20")
 async def test_two_processes_share_what_either_stores(opened: Opener, root: Path) -> None:
     store = await opened()
     await fill(store.blobs, "mine", content("mine", MIB))

@@ -19,6 +19,7 @@ def snapshot(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+@pytest.mark.fault("R19")
 @pytest.mark.parametrize(
     "mark",
     [

@@ -44,6 +44,7 @@ async def check(store: DiskStore) -> int:
     return found
 
 
+@pytest.mark.fault("R4")
 @pytest.mark.parametrize("which", ["index", "pieces"])
 @pytest.mark.parametrize("damage", ["header", "zeros", "cut", "text"])
 async def test_a_database_broken_at_start_is_set_aside(
@@ -72,6 +73,7 @@ async def test_a_database_broken_at_start_is_set_aside(
     assert len(list(root.glob("pieces/*/*/*.val"))) == (await store.stats())["pieces"] == 2
 
 
+@pytest.mark.fault("R4")
 @pytest.mark.parametrize("seed", range(6))
 async def test_random_damage_never_yields_wrong_bytes(opened: Opener, root: Path, seed: int) -> None:
     rnd = random.Random(seed)
@@ -104,6 +106,7 @@ async def stock_again(store: DiskStore) -> None:
         await fill(store.blobs, name, data)
 
 
+@pytest.mark.fault("R4")
 async def test_a_database_that_breaks_while_in_use_is_replaced(opened: Opener, root: Path) -> None:
     store = await opened()
     await stock(store)
@@ -119,6 +122,7 @@ async def test_a_database_that_breaks_while_in_use_is_replaced(opened: Opener, r
     assert len(list(root.glob("index.bad-*"))) == 1
 
 
+@pytest.mark.fault("R8")
 async def test_a_directory_removed_while_in_use_is_made_again(opened: Opener, root: Path) -> None:
     store = await opened()
     await stock(store)

@@ -54,6 +54,7 @@ def spoil(file: Path, page: int) -> None:
         f.write(random.Random(page).randbytes(4096))
 
 
+@pytest.mark.fault("R4")
 @pytest.mark.parametrize("which", ["index", "pieces"])
 async def test_a_spoilt_page_costs_what_was_on_it(opened: Opener, root: Path, which: str) -> None:
     store = await opened()
@@ -150,6 +151,7 @@ async def test_while_in_use_too(opened: Opener, root: Path) -> None:
     assert await kept(store) == (len(KEYS), len(BLOBS))
 
 
+@pytest.mark.fault("R4")
 @pytest.mark.parametrize("seed", range(8))
 async def test_any_damage_to_the_log_leaves_a_cache_that_works(opened: Opener, root: Path, seed: int) -> None:
     rnd = random.Random(seed)
