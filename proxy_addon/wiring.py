@@ -34,6 +34,7 @@ from .policy.rulebook import Rulebook
 from .scan import Scanner
 from .scanners import count as count_scans
 from .scanners import scanner_of
+from .steady import Steady
 from .store.local import DiskStore
 
 MAX_RULES = 1000  # that are counted one by one
@@ -114,17 +115,18 @@ class Assembly:
 
 async def assemble(
     settings: Settings,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] | None = None,
     timer: Callable[[], float] = time.monotonic,
     *,
     keeps: bool = False,
 ) -> Assembly:
     """Open the store and the upstream client. Raises ConfigError when the cache directory is not usable.
 
-    `clock` tells epoch seconds, by which ages are counted; `timer` only goes forward, and counts waits and refusals.
+    `clock` tells epoch seconds, by which ages are counted; without one it is the time of day, which does not go back.
+    `timer` only goes forward, and counts waits and refusals.
     `keeps`: this is the server, which keeps the last good rules; what works beside it follows them.
     """
-    hubs = settings.hubs
+    hubs, clock = settings.hubs, clock or Steady()
     door = await asyncio.to_thread(_door, settings, timer) if keeps and settings.auth is not None else None
     cache = settings.cache
     store = DiskStore(cache.dir, cache.size, cache.memory, quarantine=cache.quarantine, clock=clock)

@@ -93,17 +93,14 @@ class Process:
         self.lines: list[str] = []
         self._news = threading.Condition()
         self._over = False
-        self.popen = subprocess.Popen(
-            command,
-            env=_clean(environment),
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self.popen = self.spawned(command, _clean(environment))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    def spawned(self, command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
+        """The process; all that it says comes by its standard output."""
+        nothing, pipe, same = subprocess.DEVNULL, subprocess.PIPE, subprocess.STDOUT
+        return subprocess.Popen(command, env=env, cwd=ROOT, stdin=nothing, stdout=pipe, stderr=same, text=True)
 
     @property
     def pid(self) -> int:

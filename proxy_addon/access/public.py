@@ -21,6 +21,7 @@ from ..core.messages import Headers, Request, StoredResponse
 PROOF_LASTS = 24 * 3600.0  # seconds
 _REFUSAL_LASTS = 300.0
 _RENEW = 600.0  # a younger proof is not written again
+_SKEW = 60.0  # seconds that another's clock may be ahead: a proof from later than that is none
 _LISTING, _VIEWING, _PULLING = "listing:", "viewing:", "pulling:"
 _CREDENTIALS = ("authorization", "cookie")
 _KEY = os.urandom(32)
@@ -95,7 +96,7 @@ class PublicRepos:
             await self._rows.put(_row(repo), ())
 
     def _holds(self, rows: Sequence[StoredResponse]) -> bool:
-        return bool(rows) and abs(self._clock() - rows[0].response_time) < PROOF_LASTS
+        return bool(rows) and -_SKEW < self._clock() - rows[0].response_time < PROOF_LASTS
 
 
 class Named(Protocol):

@@ -14,6 +14,8 @@ from .messages import Headers, StoredResponse
 HEURISTIC = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501})
 HEURISTIC_SHARE, HEURISTIC_LIMIT = 0.1, 86_400.0
 
+SKEW = 60.0  # seconds that the clock of whoever stored it may have been ahead
+
 _NEVER_STALE = ("must-revalidate", "no-store")
 _NEVER_STALE_SHARED = (*_NEVER_STALE, "proxy-revalidate", "s-maxage")
 
@@ -35,6 +37,11 @@ def age(stored: StoredResponse, now: float) -> float:
     apparent = stored.response_time - date_of(stored)
     corrected = age_field(stored.headers) + max(0.0, stored.response_time - stored.request_time)
     return max(apparent, corrected, 0.0) + max(0.0, now - stored.response_time)
+
+
+def from_later(stored: StoredResponse, now: float) -> bool:
+    """Whether it came at a time that is yet to be: the clock was set back, and nobody knows how old it is."""
+    return now < stored.response_time - SKEW
 
 
 def lifetime(stored: StoredResponse, *, shared: bool = True, rules: Directives | None = None) -> float:

@@ -137,12 +137,14 @@ def _usable(stored: StoredResponse, terms: Terms) -> bool:
 
 
 def _life(stored: StoredResponse, rules: Directives, now: float, terms: Terms) -> tuple[float, float]:
-    """Current age and seconds of freshness left."""
+    """Current age and seconds of freshness left; none are left of what came at a time that is yet to be."""
     if terms.lifetime is not None:
         age = max(0.0, now - stored.response_time)
-        return age, terms.lifetime - age
-    age = freshness.age(stored, now)
-    return age, freshness.lifetime(stored, shared=terms.shared, rules=rules) - age
+        left = terms.lifetime - age
+    else:
+        age = freshness.age(stored, now)
+        left = freshness.lifetime(stored, shared=terms.shared, rules=rules) - age
+    return age, min(left, 0.0) if left < math.inf and freshness.from_later(stored, now) else left
 
 
 def _rules(stored: StoredResponse, terms: Terms) -> Directives:

@@ -9,6 +9,7 @@ A directory of another format, older or newer, is refused as it is: a downgrade 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from ..core.errors import ConfigError
 from .contract import PIECE, UNIT
 
 FORMAT = 1
+ABANDONED = 3600.0  # seconds, after which nobody is still at its start
 LEAST = 8 * PIECE  # bytes: below it, nothing much could be kept
 
 
@@ -64,6 +66,12 @@ def _write(path: Path, text: bytes) -> None:
 
 
 def _probe(root: Path) -> None:
+    """Something can be written; what those have left who were killed just then is removed."""
     probe = root / f"probe.{os.getpid()}"
     probe.write_bytes(b"")
+    before = probe.stat().st_mtime - ABANDONED  # by the clock of that disk
     probe.unlink()
+    for aside in (*root.glob("probe.*"), *root.glob("FORMAT.*")):
+        with contextlib.suppress(FileNotFoundError):
+            if aside.stat().st_mtime < before:
+                aside.unlink()

@@ -48,6 +48,16 @@ def test_what_the_outcome_says() -> None:
     assert isinstance(forever, Reuse) and forever.outcome.header == "hubgate; hit"
 
 
+@pytest.mark.parametrize("terms", [PLAIN, Terms(lifetime=60)])
+def test_what_came_at_a_time_that_is_yet_to_be_is_validated(terms: Terms) -> None:
+    """The clock was set back: how old it is, nobody knows. A little may be another machine's clock."""
+    assert isinstance(reuse.decide(get(), [FRESH], START - freshness.SKEW + 1, terms), Reuse)
+    for before in (freshness.SKEW + 1, 30.0 * 86400):
+        assert isinstance(reuse.decide(get(), [FRESH], START - before, terms), Validate)
+        assert reuse.on_upstream_failure(get(), [FRESH], START - before, Terms(stale_if_error=60)) == FRESH
+    assert isinstance(reuse.decide(get(), [FRESH], START - 9999, Terms(lifetime=math.inf)), Reuse)
+
+
 def test_stale_while_revalidate_says_so() -> None:
     stored = kept([("Date", at(-61)), (CC, "max-age=60, stale-while-revalidate=9"), TAG], age=61)
     assert reuse.decide(get(), [stored], START, PLAIN) == Reuse(stored, -1, True, Detail.STALE_WHILE_REVALIDATE)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.nursery import Nursery
 from tests.processes import COMMAND
 
 
@@ -37,3 +38,10 @@ def small(tmp_path: Path) -> Iterator[Small]:
 
 def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Where tests that kill often have their processes from."""
+    with Nursery() as made:
+        yield made

@@ -208,6 +208,7 @@ def command(status: str, seconds: float = 20.0) -> Command:
     return Command("other", ("/bin/sh", "-c", status, "sh", "{file}"), seconds)
 
 
+@pytest.mark.fault("R22")
 @pytest.mark.parametrize(
     ("asked", "state"),
     [
@@ -228,6 +229,7 @@ async def test_other_scanners_may_only_make_it_worse(tmp_path, asked, state):
     assert not list(tmp_path.glob("scan-*"))
 
 
+@pytest.mark.fault("R22")
 async def test_a_command_that_does_not_end_is_ended_with_its_children(tmp_path):
     began = tmp_path / "began"
     found = await run(command(f"sleep 300 & echo $! > {began}; wait", 2), tmp_path / "file")

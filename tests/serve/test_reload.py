@@ -105,6 +105,7 @@ def test_a_broken_edit_changes_nothing_but_health(start: Callable[..., Hubgate],
     assert health(proxy) == [] and proxy.ask(TINY).status == 200
 
 
+@pytest.mark.fault("R21")
 def test_what_is_gone_stays_until_a_signal_confirms(start: Callable[..., Hubgate], rules: Path) -> None:
     own = rules / "own.yaml"
     own.write_text(DENY % ("no-acme", "acme/*"))
