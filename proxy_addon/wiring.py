@@ -153,6 +153,7 @@ async def assemble(
     fills = Fills(store.blobs, flights, connections=settings.upstream.connections_per_file, slots=upstream.fill_slots)
     metrics.gauge("fills", "Fills under way", lambda: float(len(fills)))
     scanner = await asyncio.to_thread(scanner_of, settings)
+    metrics.counter("fills_disproved", "Fills that brought not what was promised", lambda: float(fills.disproved))
     enabled = [name for name in ("huggingface", "modelscope") if getattr(hubs, name).enabled]
     means = Means(
         store=store,

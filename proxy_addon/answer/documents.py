@@ -28,6 +28,7 @@ from ..hub import xet
 from ..hub.resources import Document
 from ..store.contract import View
 from . import blobs
+from .due import whole_of
 from .means import Means
 from .mirrored import first_good
 from .relay import failure, relay, sent_upstream, standing_in
@@ -164,14 +165,13 @@ class Documents:
             held = await self.bytes_of(old)
             if held is not None:
                 fields.append(("If-None-Match", tag))
-        answer, read = await first_good(
-            means, request, doc.hub, fields, _if_success if doc.hub == ms.HUB else _body, hurry=old is not None
-        )
+        had = _if_success if doc.hub == ms.HUB else lambda answer: whole_of(doc, answer, LARGEST)
+        answer, read = await first_good(means, request, doc.hub, fields, had, hurry=old is not None)
         repo = _listed(doc)
         if answer.status == 304 and old is not None and held is not None:
             answer.release()
             return await self._renewed(doc, answer, old, held)
-        data = await answer.whole(LARGEST) if read is None else read
+        data = await whole_of(doc, answer, LARGEST) if read is None else read
         absent = answer.status == 404 and answer.headers.get("x-error-code") == "EntryNotFound"
         failed = await said(data) if doc.hub == ms.HUB else None
         if (answer.status != 200 or failed is not None) and not (repo and absent):
@@ -287,10 +287,6 @@ def _listed(doc: Document) -> str:
 async def said(data: bytes) -> int | None:
     """The code of the failure that a body speaks of, if it does."""
     return await to_thread(ms.failure_of, data) if len(data) > SMALL else ms.failure_of(data)
-
-
-async def _body(answer: Answer) -> bytes:
-    return await answer.whole(LARGEST)
 
 
 async def _if_success(answer: Answer) -> bytes | None:

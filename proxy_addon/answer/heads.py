@@ -136,7 +136,8 @@ class Heads:
             await means.keep(file.key, (row,))
             if facts is not None:
                 await self._places.note(row)
-        elif row.status != 404:
+        elif row.status != 404:  # it has moved, as anybody may know
+            await means.public.note_success(file.repo.key)
             await means.keep(file.key, (row,))
         if facts is not None and facts.location and self.may_follow(facts.location):
             self._locations[file.key] = facts.location

@@ -130,6 +130,7 @@ class Redirected:
         except (UpstreamFailed, IntegrityError):
             answer.close()
             raise
+        answer.trickles = False
         return answer, at
 
     def _offset(self, answer: Answer, start: int, end: int) -> int:

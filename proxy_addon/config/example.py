@@ -42,7 +42,7 @@ upstream:
   connections_per_file: 8         # parallel ranges for one large file
   max_connections: 64             # for all fills together
   bandwidth: null                 # for all fills together, e.g. 400Mbps or 50MB/s
-  connect_timeout: 10s
+  connect_timeout: 4s
   stall_timeout: 30s              # no byte for so long: that connection is given up
 hubs:
   huggingface: {enabled: true, mirrors: [], xet: auto}   # mirrors: base URLs tried first; xet: auto | bridge | native

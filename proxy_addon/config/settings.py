@@ -142,7 +142,7 @@ class Upstream(Section):
     connections_per_file: Annotated[int, Field(strict=True, ge=1, le=64)] = 8
     max_connections: Annotated[int, Field(strict=True, ge=1, le=4096)] = 64
     bandwidth: Rate | None = None
-    connect_timeout: Timeout = 10.0
+    connect_timeout: Timeout = 4.0
     stall_timeout: Timeout = 30.0
 
 

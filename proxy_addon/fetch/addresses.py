@@ -12,12 +12,15 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ..core.errors import UpstreamFailed
 
+NAMES = 32  # looked up at once; a name server that is silent holds up other names, and nothing else
 _COMPATIBLE = ipaddress.ip_network("::/96")  # deprecated, with an IPv4 address inside (RFC 4291 §2.5.5.1)
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # NAT64: an IPv4 address in disguise (RFC 6052)
 
@@ -65,10 +68,15 @@ class ConnectTo(Protocol):
 
 
 class Resolver(AbstractResolver):
-    """For aiohttp: names to checked addresses. Raises OSError, as its callers expect of a resolver."""
+    """For aiohttp: names to checked addresses. Raises OSError, as its callers expect of a resolver.
 
-    def __init__(self, connect_to: ConnectTo, trusted: Collection[tuple[str, int]] = ()) -> None:
-        self._connect_to, self.trusted = connect_to, frozenset(trusted)
+    `patience`: seconds that a client's tunnel waits for a name; for other requests aiohttp counts them."""
+
+    def __init__(
+        self, connect_to: ConnectTo, trusted: Collection[tuple[str, int]] = (), patience: float | None = None
+    ) -> None:
+        self._connect_to, self.trusted, self._patience = connect_to, frozenset(trusted), patience
+        self._threads = ThreadPoolExecutor(NAMES, "names")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -80,7 +88,8 @@ class Resolver(AbstractResolver):
     ) -> list[ResolveResult]:
         mapped = self._connect_to.lookup(host, port)
         target = mapped or (host, port)
-        infos = await asyncio.get_running_loop().getaddrinfo(*target, type=socket.SOCK_STREAM, family=family)
+        look = partial(socket.getaddrinfo, *target, type=socket.SOCK_STREAM, family=family)
+        infos = await asyncio.get_running_loop().run_in_executor(self._threads, look)
         found = [
             ResolveResult(hostname=host, host=str(info[4][0]), port=target[1], family=info[0], proto=info[2], flags=0)
             for info in infos
@@ -90,7 +99,8 @@ class Resolver(AbstractResolver):
             raise OSError(f"{host} leads to a private address, or back here; upstream.connect_to can allow it")
         return found
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def checked(self, host: str, port: int) -> tuple[str, int]:
         """One address for a client's tunnel, which has no part in what is `trusted`; raises `UpstreamFailed`."""
@@ -100,7 +110,10 @@ class Resolver(AbstractResolver):
                 raise UpstreamFailed(f"{host} is a private address, or one of this machine", 403)
             return literal, port
         try:
-            first = (await self._addresses(host, port, socket.AF_UNSPEC, anywhere=False))[0]
+            async with asyncio.timeout(self._patience):
+                first = (await self._addresses(host, port, socket.AF_UNSPEC, anywhere=False))[0]
+        except TimeoutError as fault:
+            raise UpstreamFailed(f"no name server told in time where {host} is", 504) from fault
         except OSError as fault:
             raise UpstreamFailed(str(fault), 502) from fault
         return first["host"], first["port"]

@@ -26,6 +26,7 @@ class Fills:
         self._disproven: TTLCache[str, bool] = TTLCache(4096, DISPROVEN_FOR)
         self._alone: dict[Fill, str] = {}  # the URL by which all of it comes
         self._brought: LRUCache[str, str] = LRUCache(65_536)
+        self.disproved = 0  #: how many have ended because what came was not what had been promised
         self.trouble: str | None = None  #: why the last write failed; None once one succeeded
 
     def __len__(self) -> int:
@@ -94,6 +95,7 @@ class Fills:
         return fill, source
 
     def _close(self, fill: Fill) -> None:
+        self.disproved += isinstance(fill.error, IntegrityError)
         if isinstance(fill.error, IntegrityError) and not fill.refills:  # of a proven blob nothing wrong went out
             self._disproven[fill.manifest.blob] = True
         elif fill.manifest.sealed:

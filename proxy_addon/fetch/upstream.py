@@ -25,6 +25,8 @@ from .pacing import Bandwidth, Closures, pause_of
 
 DOWN_FOR = 10.0  # seconds a host that could not be reached is not tried again by those who have something stale
 HURRIED = 5.0  # seconds for an answer's head, to those who have something stale; clients give up after ten
+SLOWEST = 1024.0  # bytes a second: less, for as long as a stall may take, is a stall
+UPLOAD = 10_000.0  # bytes a second at which a request's own body goes out at the least
 _CHUNK = 256 * 1024
 
 
@@ -51,6 +53,8 @@ class Answer:
         self.headers = Headers((k.decode("latin-1"), v.decode("latin-1")) for k, v in response.raw_headers)
         self.url = str(response.url)
         self.pause = 0.0  #: seconds that the hub asks us to wait
+        self.trickles = True  #: is passed on however slowly it comes
+        self._waited, self._came = 0.0, 0
         self.request_time, self.response_time = request_time, upstream.clock()
 
     def speak_as(self, base: str, origin: str) -> None:
@@ -76,11 +80,17 @@ class Answer:
 
     async def chunk(self) -> bytes:
         """The next bytes as they come, or b"" at a proper end; raises `UpstreamFailed` on a cut or a stall."""
+        begun = time.monotonic()
         try:
             data = await self._response.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError) as fault:
             raise _translated(fault, self.url) from fault
         if data:
+            self._waited, self._came = self._waited + time.monotonic() - begun, self._came + len(data)
+            if self._waited >= self._upstream.stall_timeout:
+                if not self.trickles and self._came < SLOWEST * self._waited:
+                    raise UpstreamFailed(f"{urlsplit(self.url).hostname} only trickles", 504)
+                self._waited, self._came = 0.0, 0
             self._upstream.meter.upstream_bytes(self._hub, len(data))
             await self._upstream.bandwidth.take(len(data))
         return data
@@ -91,6 +101,7 @@ class Answer:
         if coding not in _CODINGS:
             self.close()
             raise UpstreamFailed(f"content coding {coding!r} from {self.url.split('?')[0]}")
+        self.trickles = False
         decoder, parts, size, read = _CODINGS[coding](), [], 0, 0
         try:
             while data := await self.chunk():
@@ -169,7 +180,9 @@ class Upstream:
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect_timeout, sock_connect=connect_timeout, sock_read=stall_timeout
         )
-        self.resolver = Resolver(connect_to, {_place(url) for url in (*mirrors, *([proxy] if proxy else ()))})
+        self.stall_timeout, self._patience = stall_timeout, connect_timeout + stall_timeout
+        trusted = {_place(url) for url in (*mirrors, *([proxy] if proxy else ()))}
+        self.resolver = Resolver(connect_to, trusted, connect_timeout)
         self.bandwidth = Bandwidth(bandwidth, time.monotonic)
         self.closures = Closures(timer)
         self.fill_slots = asyncio.Semaphore(max_connections)
@@ -197,6 +210,7 @@ class Upstream:
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+        await self.resolver.close()
 
     def is_down(self, host: str) -> bool:
         return self._down.get(host, 0.0) > self._timer()
@@ -229,8 +243,9 @@ class Upstream:
         if hurry and self.is_down(host):
             raise UpstreamFailed(f"{host} was out of reach a moment ago", 504)
         sent = self.clock()
+        patience = self._patience + len(body or b"") / UPLOAD  # for all of the head, which may trickle
         try:
-            async with asyncio.timeout(HURRIED if hurry else None):
+            async with asyncio.timeout(HURRIED if hurry else patience):
                 response = await self._session.request(
                     method,
                     URL(url, encoded=True),

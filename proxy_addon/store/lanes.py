@@ -70,4 +70,5 @@ async def _settled[T](job: Future[T]) -> T:
         return await asyncio.shield(waiting)
     except asyncio.CancelledError:
         await asyncio.wait((waiting,))
+        waiting.exception()  # seen: who asked for it has gone
         raise

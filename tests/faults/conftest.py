@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import asking, invariants
 from tests.faults.nursery import Nursery
-from tests.processes import COMMAND
+from tests.hub import TestHub
+from tests.processes import COMMAND, Hubgate, configuration, to_hub
 
 
 @dataclass(frozen=True)
@@ -45,3 +47,21 @@ def nursery() -> Iterator[Nursery]:
     """Where tests that kill often have their processes from."""
     with Nursery() as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def hasty(shared_hub: TestHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hubgate]:
+    """One process for a module, which waits for nothing longer than a second, and asks again each time. At the end it
+    has let go of all that it held, and what it leaves on the disk is sound."""
+    upstream = to_hub(shared_hub, connect_timeout="1s", stall_timeout="1s", connections_per_file=3)
+    keys = {"hubs": {"others": ["plain.example"]}, "freshness": {"ref": "0s", "api": "0s", "not_found": "0s"}}
+    with Hubgate(configuration(tmp_path_factory.mktemp("hasty"), shared_hub, upstream=upstream, **keys)) as proxy:
+        proxy.ask("https://huggingface.co/acme/tiny/resolve/main/config.json")
+        before = invariants.Footprint.of(proxy.pid)
+        yield proxy
+        asking.settled(proxy)
+        assert proxy.asked_admin("/healthz").json == {"status": "ok", "reasons": []}
+        before.restored(timeout=70, spare=64)  # a connection to the hub is kept for half a minute
+        assert proxy.stop() == 0
+        assert "Traceback" not in proxy.told, proxy.told
+    invariants.settled(proxy.cache)

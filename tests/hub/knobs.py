@@ -19,6 +19,7 @@ class Effect:
 
     latency: float = 0.0  #: seconds before the head
     bandwidth: float | None = None  #: bytes of body per second and connection
+    sip: int = 1024  #: with `bandwidth`: bytes that are written at once, at the least
     status: int | None = None  #: this status instead of the reply
     body: str | None = None  #: with `status`: this body
     content_type: str = "application/json"  #: with `body`

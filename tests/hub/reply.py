@@ -145,7 +145,7 @@ class _Writer:
 
     async def body(self, source: Source, start: int, end: int) -> None:
         effect = self.effect
-        piece = PIECE if effect.bandwidth is None else max(1024, min(PIECE, int(effect.bandwidth / 50)))
+        piece = PIECE if effect.bandwidth is None else max(effect.sip, min(PIECE, int(effect.bandwidth / 50)))
         stops = sorted(
             start + at
             for at in (effect.drop_after, effect.stall_after, effect.hold_at if effect.hold else None)
