@@ -20,6 +20,7 @@ from mitmproxy.master import Master
 from mitmproxy.utils import asyncio_utils
 
 from proxy_addon.addon import Hubgate
+from proxy_addon.edge.thrift import give_back
 
 
 class Proxy:
@@ -68,7 +69,9 @@ class Proxy:
             await self._master.running()
             gc.collect()
             gc.freeze()
+            thrift = asyncio.create_task(give_back(self.addon.open), name="thrift")
             await self._stopping.wait()
+            thrift.cancel()
             await self._drain(drain)
         finally:
             gc.unfreeze()

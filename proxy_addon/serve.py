@@ -26,6 +26,7 @@ from .core.errors import ConfigError
 from .discreet import disown_tokens, forbid_core_dumps, log_to_standard_error
 from .edge.admission import Admission
 from .edge.patience import Limits
+from .edge.scarce import Scarce
 from .master import Proxy
 from .ports import explain_bind, who_listens
 from .scrubber import Scrubber
@@ -51,6 +52,8 @@ async def _serve(settings: Settings, announce: Announce) -> int:
     authority = opened(settings.ca.dir, other_hosts(settings), settings.ca.cert, settings.ca.key)
     roots = tls.upstream_roots(settings.ca.dir, settings.upstream.ca_file)
     parts = await assemble(settings, keeps=True)
+    scarce = Scarce()
+    asyncio.get_running_loop().set_exception_handler(scarce.heard)
     listener: admin.Listening | None = None
     beside: Beside | None = None
     scrubber = Scrubber(settings, parts.store.quarantine)
@@ -63,7 +66,7 @@ async def _serve(settings: Settings, announce: Announce) -> int:
             confdir=settings.ca.dir,
             tls=tls.Tls(authority, upstream_roots=roots),
         )
-        listener = await _admin(settings, authority, parts, proxy, beside, scrubber)
+        listener = await _admin(settings, authority, parts, proxy, beside, scrubber, scarce)
         try:
             addresses = await proxy.bind()
         except OSError as fault:
@@ -96,13 +99,19 @@ def _beside(settings: Settings, parts: Assembly) -> Beside | None:
 
 
 async def _admin(
-    settings: Settings, authority: Handout, parts: Assembly, proxy: Proxy, beside: Beside | None, scrubber: Scrubber
+    settings: Settings,
+    authority: Handout,
+    parts: Assembly,
+    proxy: Proxy,
+    beside: Beside | None,
+    scrubber: Scrubber,
+    scarce: Scarce,
 ) -> admin.Listening | None:
     at = settings.admin.listen
     if at is None:
         return None
     application = admin.create_app(
-        lambda: _health(parts, proxy, scrubber),
+        lambda: _health(parts, proxy, scrubber, scarce),
         authority,
         parts.metrics,
         settings.clients,
@@ -121,7 +130,7 @@ def _synced(beside: Beside | None) -> list[Synced]:
     return [Synced(at.repo, at.lag(now), at.behind, at.fault) for at in stands]
 
 
-def _health(parts: Assembly, proxy: Proxy, scrubber: Scrubber) -> admin.Health:
+def _health(parts: Assembly, proxy: Proxy, scrubber: Scrubber, scarce: Scarce) -> admin.Health:
     reasons = []
     if proxy.addon.draining:
         reasons.append("draining: no new connections are taken")
@@ -130,7 +139,7 @@ def _health(parts: Assembly, proxy: Proxy, scrubber: Scrubber) -> admin.Health:
     if parts.access_log is not None and parts.access_log.lost:
         reasons.append(f"{parts.access_log.lost} lines of the access log were lost")
     locked = parts.door.users.reasons if parts.door is not None else ()
-    return admin.Health((*reasons, *scrubber.standing.reasons, *parts.rulebook.reasons, *locked))
+    return admin.Health((*reasons, *scarce.reasons, *scrubber.standing.reasons, *parts.rulebook.reasons, *locked))
 
 
 def _bind_fault(settings: Settings, fault: OSError) -> ConfigError:

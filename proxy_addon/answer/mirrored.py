@@ -1,5 +1,8 @@
 """The first upstream that does not fail: a hub's mirrors, then the host that was asked. Only that one can refuse, be it
 by a status or in words.
+
+A page where a document is due is no success, whatever its status: something on the way wants people to log in, or is
+being repaired. Neither is it kept, nor does it prove that anybody may see the repo.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from ..core.reuse import FAILURES
 from ..fetch.upstream import Answer
 from .means import Means
 
+_PAGE = ("text/html", "application/xhtml")
+
 
 async def first_good(
     means: Means,
@@ -21,10 +26,12 @@ async def first_good(
     read: Callable[[Answer], Awaitable[bytes | None]],
     *,
     hurry: bool,
+    pages: bool,
 ) -> tuple[Answer, bytes | None]:
     """The answer, to be closed by the caller, and its body if that was read already.
 
     `read`: the body of a mirror's success; None if it is no success. `hurry`: something may be reused if this fails.
+    `pages`: what is asked for may be HTML.
     Raises `UpstreamFailed`."""
     fault: UpstreamFailed | None = None
     for base in (*means.rules.mirrors_of(hub, request.host), request.origin):
@@ -35,6 +42,10 @@ async def first_good(
             )
         except UpstreamFailed as failed:
             fault = failed
+            continue
+        if answer.status == 200 and not pages and (answer.headers.get("content-type") or "").lower().startswith(_PAGE):
+            answer.close()
+            fault = UpstreamFailed(f"{base.partition('://')[2]} sent a page where a document was due")
             continue
         if answer.status < 400 or (answer.status not in FAILURES and base == request.origin):
             answer.speak_as(base, request.origin)

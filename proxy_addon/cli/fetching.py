@@ -88,6 +88,9 @@ async def _work(order: Order) -> int:
             await work.fetch(plan)
             if order.pin:  # a listing need not name every digest
                 await parts.store.blobs.keep_all(plan.blobs, True)
+    except OSError as fault:
+        tell(f"the cache cannot be written: {fault}; what came is kept, run the same again to go on")
+        return 1
     finally:
         await parts.close()
     for item in plan.items:

@@ -75,7 +75,7 @@ class Open:
     """Counts what is under way, so that a stop can wait for it."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.begun = 0
         self._none = asyncio.Event()
         self._none.set()
 
@@ -87,6 +87,7 @@ class Open:
 
     def begin(self) -> None:
         self.count += 1
+        self.begun += 1
         self._none.clear()
 
     def end(self) -> None:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 from .rows import BrokenRows
 from .shelf import Shelf
@@ -69,6 +70,13 @@ async def _settled[T](job: Future[T]) -> T:
     try:
         return await asyncio.shield(waiting)
     except asyncio.CancelledError:
+        waiting.add_done_callback(_heard)
         await asyncio.wait((waiting,))
         waiting.exception()  # seen: who asked for it has gone
         raise
+
+
+def _heard(job: asyncio.Future[Any]) -> None:
+    """Nobody waits for it any more: what became of it is not to be told as an exception that was lost."""
+    if not job.cancelled():
+        job.exception()

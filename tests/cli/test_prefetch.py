@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -144,6 +145,17 @@ def test_an_interrupt_leaves_all_that_came(hub: TestHub, config: Path, number: s
     done = hubgate("prefetch", name, "--config", str(config))
     assert done.returncode == 0 and "1 fetched (25.2 MB)" in done.stdout, done.stderr
     assert hub.bytes_sent(host=CDN) == 6 * PIECE
+
+
+def test_a_disk_that_has_no_more_room_for_a_pin_is_told_in_a_line(hub: TestHub, config: Path) -> None:
+    hub.knob(host=CDN, hold="rest")
+    with Process([*COMMAND, "prefetch", "hf:acme/tiny", "--pin", "--config", str(config)]) as process:
+        hub.wait(1, host=CDN)
+        _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, hard))
+        hub.release("rest")
+        assert process.wait() == 1, process.told
+    assert "the cache cannot be written" in process.told and "Traceback" not in process.told
 
 
 def pieces(config: Path, blob: str, count: int) -> None:

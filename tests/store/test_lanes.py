@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -151,3 +152,26 @@ async def test_a_row_whose_file_came_back_stays(opened: Opener) -> None:
     store._pieces.unname(rowid, name)
     assert await store.blobs.present("b") == {0}
     store._pieces.rows.close()
+
+
+async def test_a_write_that_nobody_waits_for_fails_in_silence(tmp_path: Path) -> None:
+    loop, lanes = asyncio.get_running_loop(), Lanes()
+    told, started, gate = list[dict[str, Any]](), threading.Event(), threading.Event()
+    loop.set_exception_handler(lambda _, context: told.append(context))
+
+    def work() -> None:
+        started.set()
+        assert gate.wait(30)
+        raise OSError("the blob is gone")
+
+    writing = asyncio.create_task(lanes.write(work))
+    await asyncio.to_thread(started.wait, 30)
+    writing.cancel()
+    loop.call_later(0.05, gate.set)
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    del writing
+    gc.collect()
+    await asyncio.sleep(0)
+    lanes.close()
+    assert told == []
