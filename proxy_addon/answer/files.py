@@ -20,6 +20,7 @@ from ..core.messages import Reply, Request, StoredResponse
 from ..core.ranges import Full, Partial, answer_stored
 from ..core.reuse import Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure
 from ..core.status import Detail, Fwd, Outcome
+from ..core.storing import delta_bytes
 from ..fetch.transfer import Source
 from ..fetch.upstream import Answer, Throttled
 from ..hub import modelscope as ms
@@ -228,8 +229,7 @@ class Files:
         return reply
 
     def _hidden(self, answer: Answer) -> frozenset[str]:
-        size = answer.headers.get("x-linked-size") or ""
-        keep = self._means.rules.keep_xet(int(size) if size.isdigit() else None)
+        keep = self._means.rules.keep_xet(delta_bytes(answer.headers.get("x-linked-size")))
         return frozenset() if keep else frozenset(field.lower() for field in xet.XET_FIELDS)
 
 

@@ -17,7 +17,7 @@ from ..core.errors import UpstreamFailed
 from ..core.messages import Headers, StoredResponse
 from ..core.reuse import FAILURES
 from ..core.status import Outcome
-from ..core.storing import Terms
+from ..core.storing import Terms, delta_bytes
 from ..fetch.upstream import Answer
 from ..hub import huggingface as hf
 from ..hub.resources import COMMIT, File
@@ -150,8 +150,8 @@ class Heads:
             return None
         answer = await self._means.upstream.open("HEAD", target, (("Accept-Encoding", "identity"),), hub=hf.HUB)
         answer.release()
-        length = answer.headers.get("content-length") or ""
-        return replace(facts, size=int(length)) if answer.status == 200 and length.isdigit() else None
+        length = delta_bytes(answer.headers.get("content-length"))
+        return replace(facts, size=length) if answer.status == 200 and length is not None else None
 
     def may_follow(self, url: str) -> bool:
         """https, and a host where this hub or a configured mirror keeps files."""

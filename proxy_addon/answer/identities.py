@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from cachetools import LRUCache
 
 from ..core.messages import Body, Buffer, Headers, Reply, StoredResponse
+from ..core.storing import delta_bytes
 from ..hub.xet import Identity, identities, identity
 from .means import Means
 from .promised import Promised
@@ -59,8 +60,8 @@ class Identities:
     def learn_head(self, headers: Headers) -> None:
         """From the head of an answer about one file."""
         if "x-xet-hash" in headers:
-            size, digest = headers.get("x-linked-size") or "", (headers.get("x-linked-etag") or "").strip('"')
-            self.learn(identity(headers.get("x-xet-hash"), digest, int(size) if size.isdigit() else None))
+            size, digest = delta_bytes(headers.get("x-linked-size")), (headers.get("x-linked-etag") or "").strip('"')
+            self.learn(identity(headers.get("x-xet-hash"), digest, size))
 
     def overhear(self, reply: Reply) -> None:
         """From JSON, in passing."""
@@ -142,8 +143,7 @@ def _key(file: str) -> str:
 
 def _stored(file: str, row: StoredResponse) -> Identity | None:
     facts = dict(row.facts)
-    size = facts.get("size", "")
-    return identity(file, facts.get("sha256"), int(size) if size.isdigit() else None)
+    return identity(file, facts.get("sha256"), delta_bytes(facts.get("size")))
 
 
 def _read(data: bytes, coding: str) -> list[Identity]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from ..core.errors import UpstreamFailed
 from ..core.ranges import parse_content_range
+from ..core.storing import delta_bytes
 from ..fetch.upstream import Answer
 from ..hub import huggingface as hf
 from ..hub import modelscope as ms
@@ -53,7 +54,7 @@ def notice_redirect(means: Means, answer: Answer, blob: str = "") -> None:
     except UpstreamFailed:
         return
     if target is not None:
-        notice(means, Link(target, blob, _count(answer.headers.get("x-linked-size")), expiry(target)), hub)
+        notice(means, Link(target, blob, delta_bytes(answer.headers.get("x-linked-size")), expiry(target)), hub)
 
 
 def size_told(answer: Answer) -> int | None:
@@ -63,8 +64,4 @@ def size_told(answer: Answer) -> int | None:
     if answer.status == 206:
         span = parse_content_range(answer.headers.get("content-range"))
         return None if span is None else span[2]
-    return _count(answer.headers.get("content-length")) if answer.status == 200 else None
-
-
-def _count(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() else None
+    return delta_bytes(answer.headers.get("content-length")) if answer.status == 200 else None

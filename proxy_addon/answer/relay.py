@@ -14,6 +14,7 @@ from ..core.errors import IntegrityError, UpstreamFailed
 from ..core.fields import HOP_BY_HOP
 from ..core.messages import Headers, Reply, Request
 from ..core.status import Detail, Fwd, Outcome
+from ..core.storing import delta_bytes
 from ..fetch.bodies import RelayBody
 from ..fetch.upstream import Answer, Throttled
 from .issuing import notice_redirect
@@ -81,8 +82,7 @@ def passed_on(
     if request.method == "HEAD" or answer.status in (204, 304):
         answer.release()
         return reply
-    length = answer.headers.get("content-length")
-    reply.body = RelayBody(answer, int(length) if length and length.isdigit() else None, begun)
+    reply.body = RelayBody(answer, delta_bytes(answer.headers.get("content-length")), begun)
     return reply
 
 

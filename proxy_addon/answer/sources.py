@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from ..core.errors import IntegrityError, UpstreamFailed
 from ..core.ranges import parse_content_range
+from ..core.storing import delta_bytes
 from ..core.validators import is_strong
 from ..fetch.transfer import Source
 from ..fetch.upstream import Answer, Upstream
@@ -143,8 +144,7 @@ class Redirected:
                 raise UpstreamFailed(f"{host} sent another range than was asked for")
             total, at = span[2], start
         elif answer.status == 200:
-            length = answer.headers.get("content-length")
-            total, at = int(length) if length and length.isdigit() else None, 0
+            total, at = delta_bytes(answer.headers.get("content-length")), 0
             ranged = (start, end) != (0, self._size)  # then nothing proves the bytes but that they are as many
             if self._unmarked and (total != self._size if ranged else total not in (None, self._size)):
                 raise UpstreamFailed(f"{host} answered 200, and not with the file", 404)

@@ -52,6 +52,8 @@ def frame(reply: Reply, method: str, version: str) -> Framing:
     if declared is None and held is not None:
         return Framing(Headers((*headers.fields, ("Content-Length", str(held)))), held == 0, held)
     if declared is not None:
+        if not (declared.isascii() and declared.isdigit()):
+            raise ValueError("a Content-Length that is no number")
         length = int(declared)
         if held is not None and held != length:
             raise ValueError(f"Content-Length {length} for a body of {held} bytes")

@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 
 from cachetools import LRUCache
 
+from ..core.directives import delta_seconds
 from ..core.messages import Headers
 
 LONGEST = 600.0
@@ -25,11 +26,11 @@ _RESET = re.compile(r";\s*t=(\d+)")
 def pause_of(status: int, headers: Headers, now_epoch: float) -> float:
     """Seconds to leave the host alone; 0 when it is content."""
     if status in (429, 503) and (text := headers.get("retry-after")):
-        if text.strip().isdigit():
-            return min(float(text), LONGEST)
+        if (seconds := delta_seconds(text.strip())) is not None:
+            return min(float(seconds), LONGEST)
         try:
             return max(0.0, min(parsedate_to_datetime(text).timestamp() - now_epoch, LONGEST))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return 1.0
     limit = headers.get("ratelimit") or ""
     remaining, reset = _REMAINING.search(limit), _RESET.search(limit)

@@ -65,11 +65,7 @@ class Answer:
     @property
     def location(self) -> str | None:
         """The redirect's target, absolute; raises `UpstreamFailed` for one that is no URL."""
-        target = self.headers.get("location")
-        try:
-            return None if target is None else str(URL(self.url, encoded=True).join(URL(target, encoded=True)))
-        except ValueError:
-            raise UpstreamFailed(f"{urlsplit(self.url).hostname} redirects to what is no URL") from None
+        return location_of(self.url, self.headers)
 
     def failure(self) -> UpstreamFailed:
         """This answer, when it is one that a stale response may stand in for."""
@@ -125,6 +121,18 @@ class Answer:
     def release(self) -> None:
         """The body is not wanted and is short or absent: keep the connection."""
         self._response.release()
+
+
+def location_of(url: str, headers: Headers) -> str | None:
+    """Where an answer from `url` leads. Whatever this gives can be taken apart by `urlsplit`."""
+    if (target := headers.get("location")) is None:
+        return None
+    try:
+        found = str(URL(url, encoded=True).join(URL(target, encoded=True)))
+        _ = urlsplit(found).port
+        return found
+    except ValueError:
+        raise UpstreamFailed(f"{urlsplit(url).hostname} redirects to what is no URL") from None
 
 
 class _Identity:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from ..core.messages import Headers
+from ..core.storing import delta_bytes
 from . import git, hf_pages, hf_services, registry
 from .paths import joined, normal_query, plain, quoted, quoted_rev, segments, url_key, without_git
 from .resources import (
@@ -204,10 +205,6 @@ def bare(etag: str | None) -> str:
     return (etag or "").strip().removeprefix("W/").strip('"')
 
 
-def _count(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() else None
-
-
 def facts_of(status: int, headers: Headers, location: str | None) -> Facts | None:
     """Facts of a 200 or of a redirect to the bytes; None when the head is not about a file at a commit.
 
@@ -220,9 +217,9 @@ def facts_of(status: int, headers: Headers, location: str | None) -> Facts | Non
     redirect = status >= 300
     if redirect and location is None:
         return None
-    size = _count(headers.get("x-linked-size"))
+    size = delta_bytes(headers.get("x-linked-size"))
     if size is None and status == 200 and "content-encoding" not in headers:
-        size = _count(headers.get("content-length"))
+        size = delta_bytes(headers.get("content-length"))
     described = parse_qs(urlsplit(location).query) if redirect and location else {}
     return Facts(
         commit=commit,

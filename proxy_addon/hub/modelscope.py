@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from ..core.messages import Headers
+from ..core.storing import delta_bytes
 from . import git, ms_pages
 from .paths import joined, normal_query, parameters, plain, quoted, quoted_rev, segments, sound, the_only, url_key
 from .resources import COMMIT, SHA256, Blob, Document, File, Kind, Passed, Plain, Repo, Resource, Secret, Subject
@@ -232,8 +233,9 @@ def listing(data: bytes) -> Listing:
                 commit = node.get("Revision")
                 commit = commit if isinstance(commit, str) and COMMIT.match(commit) else ""
                 files[path] = Entry(digest, size, commits.setdefault(commit, commit), node.get("IsLFS") is True)
-    total, many = told.get("TotalCount"), told.get("PageSize") or PAGE
-    last = not nodes or (total <= len(nodes) if isinstance(total, int) else len(nodes) < many)
+    total, many = told.get("TotalCount"), told.get("PageSize")
+    full = many if isinstance(many, int) and many > 0 else PAGE
+    last = not nodes or (total <= len(nodes) if isinstance(total, int) else len(nodes) < full)
     return Listing(files, last)
 
 
@@ -268,10 +270,9 @@ class Linked:
 
 def linked(headers: Headers) -> Linked | None:
     digest = (headers.get("x-linked-etag") or "").strip().strip('"')
-    size = headers.get("x-linked-size") or ""
     if not SHA256.match(digest):
         return None
-    return Linked(digest, int(size) if size.isascii() and size.isdigit() else None)
+    return Linked(digest, delta_bytes(headers.get("x-linked-size")))
 
 
 def file_headers(entry: Entry, file: File) -> Headers:

@@ -14,7 +14,6 @@ from urllib.parse import unquote, urlsplit
 
 from . import huggingface as hf
 from . import modelscope as ms
-from .paths import Ambiguous
 from .resources import Document, File, Repo
 
 #: prefix -> hub, its site, the types that it has, its default branch
@@ -105,7 +104,7 @@ def moved_to(location: str) -> str:
     """The target's new name, by the `Location` of a request for its info; empty if that says none."""
     try:
         found = hf.classify("GET", "huggingface.co", urlsplit(location).path, "")
-    except Ambiguous:
+    except ValueError:  # no URL, or an ambiguous one
         return ""
     repo = found.repo if isinstance(found, Document | File) else None
     return "" if repo is None else spelled(repo)

@@ -82,7 +82,7 @@ class Unrecognised:
     """A licence that no table knows, by the words in which it was declared."""
 
     id: str
-    attributes: Mapping[str, object] = field(default_factory=dict)
+    attributes: Mapping[str, object] = field(default_factory=dict, hash=False)
     mirror: str = "unknown"
 
 

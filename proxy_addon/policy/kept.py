@@ -48,7 +48,7 @@ def read(folder: Path) -> Kept | None:
         told = json.loads(body)
         texts = {Path(path): text.encode() for path, text in told["texts"].items()}
         return Kept(frozenset(map(Path, told["paths"])), tuple(map(Path, told["files"])), texts, float(told["at"]))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 

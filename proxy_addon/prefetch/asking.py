@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..core.directives import delta_seconds
 from ..core.errors import BodyLost
 from ..core.messages import Headers, Pass, Reply, Request
 from ..hub import modelscope as ms
@@ -94,9 +95,8 @@ class Asking:
             reply.body.close()
         if reply.status not in _PASSING:
             raise Fault(why)
-        told = reply.headers.get("retry-after") or ""
-        asked = told.isdigit()
-        raise Fault(why, max(1.0, float(told)) if asked else 1.0, asked=asked, gone=reply.status == 504)
+        told = delta_seconds(reply.headers.get("retry-after"))
+        raise Fault(why, max(1.0, told or 0.0), asked=told is not None, gone=reply.status == 504)
 
 
 def _reason(reply: Reply) -> str:
@@ -121,7 +121,7 @@ def _envelope(reply: Reply) -> dict[Any, Any]:
         return {}
     try:
         told = json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}
 

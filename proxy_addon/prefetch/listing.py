@@ -47,7 +47,7 @@ class Reading:
         self._documents.add(f"sha256:{hashlib.sha256(data).hexdigest()}")
         try:
             read = await asyncio.to_thread(json.loads, data) if len(data) > LARGE else json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Fault("what the hub sent is no JSON") from None
         return read, reply
 

@@ -84,10 +84,14 @@ def _decoder(entry: zips.Entry, where: Region) -> _Decoder | None:
         case zips.LZMA:  # APPNOTE 5.8: version, size of the properties, properties
             head = where.read(0, 9)
             if len(head) == 9 and head[2:4] == b"\x05\0":
-                filters = [lzma._decode_filter_properties(lzma.FILTER_LZMA1, head[4:9])]  # type: ignore[attr-defined]
                 rest = where.part(9, where.size)
-                return rest.feed, lambda: lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
+                return rest.feed, lambda: _raw_lzma(head[4:9])
     return None
+
+
+def _raw_lzma(properties: bytes) -> Any:
+    filters = [lzma._decode_filter_properties(lzma.FILTER_LZMA1, properties)]  # type: ignore[attr-defined]
+    return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters)
 
 
 def tarred(look: Look, region: Region, depth: int) -> None:

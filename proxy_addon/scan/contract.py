@@ -85,9 +85,10 @@ class Notes:
     problems: dict[str, None] = field(default_factory=dict)
 
     def imported(self, name: str) -> None:
+        name = (name if name.isprintable() else name.encode("unicode_escape").decode())[:LONGEST]
         if len(self.imports) < MOST_IMPORTS:
-            self.imports.add(name[:LONGEST])
-        elif name[:LONGEST] not in self.imports:
+            self.imports.add(name)
+        elif name not in self.imports:
             self.problem(f"budget: more than {MOST_IMPORTS} different imports")
 
     def problem(self, text: str) -> None:

@@ -99,7 +99,8 @@ class Inflated:
 
     def __init__(self, feed: Feed, decoder: Callable[[], Any], allowance: Allowance, *, once: bool = False) -> None:
         """`once`: what follows the stream is not looked at."""
-        self._feed, self._made, self._decoder, self._allowance = feed, decoder, decoder(), allowance
+        self._feed, self._made, self._allowance = feed, decoder, allowance
+        self._decoder = self._fresh()
         self._once, self._done = once, False
         self._out, self._at = b"", 0
 
@@ -146,13 +147,24 @@ class Inflated:
             self._done = True
             return
         self._feed = _Before(rest.lstrip(b"\0"), self._feed)
-        self._decoder = self._made()
+        self._decoder = self._fresh()
+
+    def _fresh(self) -> Any:
+        try:
+            return self._made()
+        except _FAULTS as fault:
+            raise Unparsable(f"compressed data of a kind that is not known: {fault}") from fault
 
 
 class _Before:
     """Some bytes, then the rest of a feed."""
 
+    _head: bytes
+    _feed: Feed
+
     def __init__(self, head: bytes, feed: Feed) -> None:
+        while isinstance(feed, _Before) and not feed._head:  # a stream may have thousands of members
+            feed = feed._feed
         self._head, self._feed = head, feed
 
     def read(self, size: int) -> bytes:

@@ -180,6 +180,7 @@ class Machine(ABC):
     def _changed(self, target: Any, items: list[Any]) -> None:
         """Items were added to `target`: keys and values, if it is a dict."""
         if type(target) is Import:
+            self.calls += 1  # of a method that the thing may have
             self._notes.imported(UNRESOLVED)
         elif type(target) is Made:
             if target.of != "dict" or any(type(key) is not bytes for key in items[::2]):

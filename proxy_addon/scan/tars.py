@@ -1,10 +1,13 @@
 """The tar that PyTorch wrote before version 0.1.10: pickles, and raw numbers between them in two of its files.
 
-`torch.load` tries every file as a tar first, so whatever a tar reader takes for one is one: ustar's checksum decides.
+`torch.load` tries every file as a tar first, so whatever Python's `tarfile` takes for one is one, and its numbers are
+read as there. What would give a member another name, size or content than its own header says is refused, for it is by
+the name that PyTorch knows how to read it.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 
@@ -15,6 +18,8 @@ from .walk import Walk
 BLOCK = 512
 MOST_LISTED = 1024  # bytes of a long name
 MOST_HEADER = 64 * 1024  # bytes of an extended header
+KNOWN = frozenset({"storages", "tensors", "pickle", "sys_info"})  # names that PyTorch reads
+_RECORD = re.compile(rb"([0-9]{1,6}) ([^=]+)=")  # of an extended header, pax
 _SIZES = {
     "Double": 8, "Float": 4, "Half": 2, "Long": 8, "Int": 4, "Short": 2, "Char": 1, "Byte": 1, "Bool": 1,
     "BFloat16": 2, "ComplexFloat": 8, "ComplexDouble": 16,
@@ -24,9 +29,10 @@ _SIZES = {
 def is_tar(head: bytes) -> bool:
     if len(head) < BLOCK or not any(head[:BLOCK]):
         return False
-    block = head[:148] + b" " * 8 + head[156:BLOCK]
-    told = head[148:156].strip(b" \0")
-    return told.isdigit() and len(told) <= 7 and all(48 <= each < 56 for each in told) and int(told, 8) in _sums(block)
+    try:
+        return _number(head[148:156]) in _sums(head[:148] + b" " * 8 + head[156:BLOCK])
+    except Unparsable:
+        return False
 
 
 def _sums(block: bytes) -> tuple[int, int]:
@@ -47,13 +53,12 @@ def members(region: Region, most: int) -> Iterator[tuple[str, Region]]:
         kind = head[156:157]
         if kind == b"L":
             long = region.read(at, min(size, MOST_LISTED)).split(b"\0")[0].decode("latin-1")
-        elif kind == b"x":
-            if size > MOST_HEADER or b" size=" in region.read(at, size):
-                raise Unparsable("a tar with sizes in other places than its headers")
+        elif kind in (b"x", b"g"):
+            long = _path(region.read(at, min(size, MOST_HEADER + 1)), kind == b"g") or long
         else:
             if kind in (b"0", b"\0", b"7"):
                 yield long or name, region.part(at, size)
-            elif kind not in b"123456g":
+            elif kind not in b"123456" or (kind in b"12" and (long or name).removeprefix("./") in KNOWN):
                 raise Unparsable("a tar with a member of a kind that is not known")
             long = ""
         at += -(-size // BLOCK) * BLOCK
@@ -61,12 +66,30 @@ def members(region: Region, most: int) -> Iterator[tuple[str, Region]]:
 
 
 def _number(field: bytes) -> int:
-    if field[0] & 0x80:
-        return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
     try:
-        return int(field.strip(b" \0") or b"0", 8)
+        number = int(field.split(b"\0")[0].decode("ascii").strip() or "0", 8)
     except ValueError as fault:
-        raise Unparsable("a tar with a size that is no number") from fault
+        raise Unparsable("a tar with a number that is none") from fault
+    if number < 0:
+        raise Unparsable("a tar with a number below nothing")
+    return number
+
+
+def _path(header: bytes, everywhere: bool) -> str:
+    """The name that an extended header gives to the member after it; empty if none. Raises Unparsable."""
+    found, at = "", 0
+    while at < len(header) and header[at]:
+        record = _RECORD.match(header, at)
+        end = at + int(record[1]) if record else 0
+        if record is None or len(header) > MOST_HEADER or not record.end() < end <= len(header):
+            raise Unparsable("a tar with an extended header that cannot be read")
+        key, value = record[2], header[record.end() : end - 1]
+        if key == b"size" or key.startswith(b"GNU.sparse") or (everywhere and key == b"path"):
+            raise Unparsable("a tar with names or sizes in other places than its headers")
+        found, at = value.decode("utf-8", "surrogateescape") if key == b"path" else found, end
+    return found
 
 
 def storage(reader: Reader, walk: Walk) -> None:

@@ -11,7 +11,6 @@ call.
 from __future__ import annotations
 
 import errno
-import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -77,8 +76,7 @@ class Index(Shelf):
 
     def responses(self, key: str) -> tuple[tuple[StoredResponse, ...], int]:
         """(variants, bytes of the row)."""
-        row = self._value(response_key(key))
-        return ((), 0) if row is None else (records.unpack_responses(row), len(row))
+        return self._value(response_key(key), lambda row: (records.unpack_responses(row), len(row))) or ((), 0)
 
     def put_responses(self, key: str, row: bytes) -> None:
         with self._change() as change:
@@ -111,8 +109,7 @@ class Index(Shelf):
     # manifests
 
     def manifest(self, blob: str) -> Manifest | None:
-        row = self._value(manifest_key(blob))
-        manifest = None if row is None else records.unpack_manifest(row)
+        manifest = self._value(manifest_key(blob), records.unpack_manifest)
         if manifest is not None and manifest.blob != blob:
             self._refuse(manifest_key(blob), "it is another blob's")
             return None
@@ -175,7 +172,7 @@ class Index(Shelf):
         return {int(key[-6:], 16) for (key,) in found}
 
     def digests(self, blob: str, index: int) -> bytes | None:
-        return self._value(digests_key(blob, index))
+        return self._value(digests_key(blob, index), bytes)
 
     def record(self, blob: str, index: int, digests: bytes, small: Buffer | None = None) -> None:
         """From here on the piece counts. Raises FileNotFoundError when the blob has been dropped meanwhile."""
@@ -186,7 +183,7 @@ class Index(Shelf):
                 change.set(bytes_key(blob), small, "B")
 
     def small(self, blob: str) -> bytes | None:
-        return self._value(bytes_key(blob))
+        return self._value(bytes_key(blob), bytes)
 
     def lose_small(self, blob: str) -> bool:
         """Whether it was there."""
@@ -249,17 +246,17 @@ class Index(Shelf):
             if type(key) is not str:
                 self._refuse(key, "its key is no text")
             else:
-                self.manifest(key[2:]) if key.startswith("m:") else self._value(key)
+                self.manifest(key[2:]) if key.startswith("m:") else self._value(key, bytes)
         return next((key for (key,) in reversed(rows) if type(key) is str), "")
 
     def pins(self) -> frozenset[str]:
-        return frozenset(json.loads(self._value(PINS) or b"[]"))
+        return self._value(PINS, records.unpack_names) or frozenset()
 
     def keep(self, blobs: Collection[str], kept: bool) -> frozenset[str]:
         """Put blobs on the list of those never to be evicted, or take them off; the list."""
         with self._change() as change:
             pins = self.pins() | {*blobs} if kept else self.pins() - {*blobs}
-            change.set(PINS, json.dumps(sorted(pins)).encode(), "S")
+            change.set(PINS, records.pack_names(pins), "S")
         return pins
 
     def tidy(self) -> None:
@@ -273,10 +270,11 @@ class Index(Shelf):
             change.execute("UPDATE Tally SET n = n + 1 WHERE tag = 'changes'")
             self._own_changes += 1
 
-    def _value(self, key: str) -> bytes | None:
+    def _value[T](self, key: str, unpack: Callable[[bytes], T]) -> T | None:
         try:
-            return self.rows.value(key)
-        except UntrustedRow as reason:
+            row = self.rows.value(key)
+            return None if row is None else unpack(row)
+        except (UntrustedRow, ValueError) as reason:
             self._refuse(key, str(reason))
             return None
 

@@ -1,14 +1,16 @@
 """Stored responses, manifests and digests as bytes.
 
 JSON without names: a stored response is the list of its fields in the order of `StoredResponse`. Another order or
-number of fields is another format of the whole directory: raise `FORMAT` in `layout.py` with it.
+number of fields is another format of the whole directory: raise `FORMAT` in `layout.py` with it. What is read is
+checked: a row that none of ours has written is a ValueError, never a response of odd parts.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
+from typing import Any
 
 from blake3 import blake3
 
@@ -21,8 +23,21 @@ _manifest = attrgetter(*Manifest.__slots__)
 _dump = json.JSONEncoder(separators=(",", ":"), default=attrgetter("fields")).encode
 
 
+_TIME, _TEXT, _COUNT = (int, float), (str, type(None)), (int, type(None))
+_EVER = 1e12  # seconds
+_RESPONSE: tuple[Any, ...] = (int, _TIME, _TIME, str, _TEXT, _COUNT, bool, str)
+_MANIFEST: tuple[Any, ...] = (str, int, bool, bool, str, str)
+
+
 def _pairs(rows: list[list[str]]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, value) for name, value in rows)
+    pairs = tuple((name, value) for name, value in rows)
+    _check(all(type(name) is type(value) is str for name, value in pairs))
+    return pairs
+
+
+def _check(sound: bool) -> None:
+    if not sound:
+        raise ValueError("not a row of ours")
 
 
 def pack_responses(variants: Sequence[StoredResponse]) -> bytes:
@@ -30,23 +45,28 @@ def pack_responses(variants: Sequence[StoredResponse]) -> bytes:
 
 
 def unpack_responses(row: bytes) -> tuple[StoredResponse, ...]:
-    return tuple(
-        StoredResponse(
-            status,
-            Headers(_pairs(headers)),
-            asked,
-            answered,
-            url,
-            blob,
-            size,
-            None if have is None else tuple((start, end) for start, end in have),
-            tuple((name, value) for name, value in vary),
-            authorized,
-            kind,
-            _pairs(facts),
-        )
-        for status, headers, asked, answered, url, blob, size, have, vary, authorized, kind, facts in json.loads(row)
-    )
+    """Raises ValueError."""
+    try:
+        return tuple(_unpacked(*fields) for fields in json.loads(row))
+    except (TypeError, RecursionError) as fault:
+        raise ValueError(str(fault)) from fault
+
+
+def _unpacked(
+    status: Any, headers: Any, asked: Any, answered: Any, url: Any, blob: Any, size: Any, have: Any, vary: Any,
+    authorized: Any, kind: Any, facts: Any,
+) -> StoredResponse:  # fmt: skip
+    said = (status, asked, answered, url, blob, size, authorized, kind)
+    _check(all(isinstance(each, of) for each, of in zip(said, _RESPONSE, strict=True)))
+    _check(-_EVER < asked < _EVER and -_EVER < answered < _EVER and (size is None or size >= 0))
+    held = None if have is None else tuple((start, end) for start, end in have)
+    _check(all(type(start) is type(end) is int for start, end in held or ()))
+    nominated = tuple((name, value) for name, value in vary)
+    _check(all(isinstance(name, str) and isinstance(value, _TEXT) for name, value in nominated))
+    head, more = Headers(_pairs(headers)), _pairs(facts)
+    return StoredResponse(
+        status, head, asked, answered, url, blob, size, held, nominated, authorized, kind, more
+    )  # fmt: skip
 
 
 def pack_manifest(manifest: Manifest) -> bytes:
@@ -54,7 +74,27 @@ def pack_manifest(manifest: Manifest) -> bytes:
 
 
 def unpack_manifest(row: bytes) -> Manifest:
-    return Manifest(*json.loads(row))
+    """Raises ValueError."""
+    try:
+        fields = json.loads(row)
+        _check(len(fields) == len(_MANIFEST) and all(map(isinstance, fields, _MANIFEST)) and fields[1] >= 0)
+        return Manifest(*fields)
+    except (TypeError, LookupError, RecursionError) as fault:
+        raise ValueError(str(fault)) from fault
+
+
+def pack_names(names: Iterable[str]) -> bytes:
+    return _dump(sorted(names)).encode()
+
+
+def unpack_names(row: bytes) -> frozenset[str]:
+    """Raises ValueError."""
+    try:
+        names = json.loads(row)
+        _check(isinstance(names, list) and all(isinstance(each, str) for each in names))
+        return frozenset(names)
+    except RecursionError as fault:
+        raise ValueError(str(fault)) from fault
 
 
 def unit_digests(piece: Buffer) -> bytes:

@@ -104,7 +104,8 @@ class Rows(diskcache.Cache):  # type: ignore[misc]
 
     def __init__(self, directory: Path, clock: Callable[[], float], *, files: bool, schema: Sequence[str]) -> None:
         self._clock = clock
-        self.writing = threading.Lock()  # one writer in a process: SQLite's own wait is a sleep
+        self.writing = threading.RLock()  # one writer in a process: SQLite's own wait is a sleep
+        self._open: Change | None = None
         try:
             super().__init__(
                 str(directory),
@@ -144,24 +145,33 @@ class Rows(diskcache.Cache):  # type: ignore[misc]
 
     @contextmanager
     def change(self) -> Iterator[Change]:
-        """A transaction: all of it or, after any exception, nothing."""
+        """A transaction: all of it or, after any exception, nothing. One within another is part of it."""
         with self.writing:
+            if self._open is not None:
+                yield self._open
+                return
             try:
                 con: sqlite3.Connection = self._con
                 if con.in_transaction:  # a COMMIT or ROLLBACK that failed, e.g. on a full disk
                     con.execute("ROLLBACK")
                 con.execute("BEGIN IMMEDIATE")
                 try:
-                    yield (change := Change(self, con, self._clock()))
+                    yield (change := self._begun(con))
                     con.execute("COMMIT")
                 except BaseException:
                     if con.in_transaction:
                         con.execute("ROLLBACK")
                     raise
+                finally:
+                    self._open = None
             except sqlite3.Error as error:
                 raise fault(error, self) from error
         for name in change.doomed:
             self.disk.remove(name)
+
+    def _begun(self, con: sqlite3.Connection) -> Change:
+        self._open = change = Change(self, con, self._clock())
+        return change
 
     def pages(self) -> int:
         """Bytes of the database that hold something."""

@@ -29,6 +29,9 @@ class Hands:
         (429, {"Retry-After": "Tue, 14 Nov 2023 22:00:00 GMT"}, 0),
         (429, {"Retry-After": "soon"}, 1),
         (429, {"Retry-After": "-5"}, 1),
+        (429, {"Retry-After": "\xb2"}, 1),  # a digit to str.isdigit alone
+        (503, {"Retry-After": "9" * 5000}, LONGEST),
+        (429, {"Retry-After": "Mon, 01 Jan 0001 00:00:00 GMT"}, 0),
         (429, {}, 1),
         (200, {"RateLimit": '"resolvers";r=0;t=30'}, 30),
         (200, {"RateLimit": '"resolvers";r=2;t=30'}, 0),

@@ -10,7 +10,8 @@ import pytest
 
 from proxy_addon.config.places import ConnectTo
 from proxy_addon.core.errors import UpstreamFailed
-from proxy_addon.fetch.upstream import DOWN_FOR, Throttled, Upstream
+from proxy_addon.core.messages import Headers
+from proxy_addon.fetch.upstream import DOWN_FOR, Throttled, Upstream, location_of
 from tests.engine.rig import Clock
 from tests.hub import Scripted, Splice, TestHub
 
@@ -183,3 +184,10 @@ async def test_a_corporate_proxy_may_have_a_private_address(hub: TestHub, meter:
         finally:
             await upstream.close()
         assert list(splice.targets) == ["plain.example:443"]
+
+
+@pytest.mark.parametrize("target", ["//[", "https://[::1", "https://a:b/", "https://a:99999/", "http://[v1.x]:y/"])
+def test_a_redirect_to_what_cannot_be_taken_apart_is_no_url(target: str) -> None:
+    with pytest.raises(UpstreamFailed, match="no URL"):
+        location_of("https://huggingface.co/a/b", Headers((("Location", target),)))
+    assert location_of("https://huggingface.co/a/b", Headers((("Location", "c?d"),))) == "https://huggingface.co/a/c?d"

@@ -105,3 +105,9 @@ def test_nothing_that_a_browser_would_run(name: str) -> None:
 def test_queries_in_their_normal_form() -> None:
     assert normal_query("b=True&a=False&c=") == "a=false&b=true&c=" == normal_query("c=&a=false&b=true")
     assert normal_query("p=a&p=b") != normal_query("p=b&p=c") and normal_query("") == ""
+
+
+@pytest.mark.parametrize("size", ["\xb2", "9" * 5000, "+5", ""])
+def test_a_size_that_is_no_number_is_none(size: str) -> None:
+    facts = hf.facts_of(200, head(X_Repo_Commit=COMMIT, ETag=f'"{OID}"', X_Linked_Size=size), None)
+    assert facts is not None and facts.size is None

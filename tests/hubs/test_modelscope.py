@@ -316,3 +316,13 @@ def test_what_a_redirect_tells() -> None:
 def test_a_repo_that_goes_by_its_number_is_taken_for_no_other(rev: str) -> None:
     found = ask(f"{CN}/api/v1/datasets/123/repo?Revision={rev}&FilePath=a/b.bin")
     assert isinstance(found, File) and isinstance(ask(ms.resolve_url(found)), Plain)
+
+
+def test_a_page_size_that_is_no_number_is_as_good_as_none() -> None:
+    for size in ("many", [], -1, {"a": 1}):
+        assert ms.listing(json.dumps({"Data": [node()], "PageSize": size}).encode()).whole
+
+
+@pytest.mark.parametrize("size", ["\xb2", "9" * 5000, "+5", ""])
+def test_a_size_that_is_no_number_is_none(size: str) -> None:
+    assert ms.linked(Headers((("X-Linked-ETag", "ab" * 32), ("X-Linked-Size", size)))) == ms.Linked("ab" * 32, None)

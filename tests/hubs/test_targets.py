@@ -138,4 +138,4 @@ def test_globs_go_over_the_whole_path(path, include, exclude, is_wanted):
 def test_where_a_repo_has_moved():
     assert moved_to("/api/datasets/acme/tiny/revision/main") == "hf:datasets/acme/tiny"
     assert moved_to("https://huggingface.co/acme/tiny/resolve/main/x") == "hf:acme/tiny"
-    assert moved_to("/login") == moved_to("/a/../b") == ""
+    assert moved_to("/login") == moved_to("/a/../b") == moved_to("//[") == ""

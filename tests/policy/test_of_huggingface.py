@@ -314,3 +314,9 @@ def test_what_is_remembered_of_a_repo_is_bounded():
         siblings=[{"rfilename": f"{n}/{big[:1000]}/a.safetensors"} for n in range(3000)],
     )  # fmt: skip
     assert len(repr(dict(sheet.values))) + len(repr(dict(sheet.sources))) < 100_000
+
+
+def test_licences_that_nobody_knows_are_put_together_too():
+    own, theirs = (read(cardData={"license": words}) for words in ("our words", "their words"))
+    found = of.strangers(theirs.values, own.values)
+    assert [each.id for each in found["license"]] == ["our words", "their words"]

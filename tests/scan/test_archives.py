@@ -19,6 +19,7 @@ import pytest
 from proxy_addon.scan.contract import Findings, Limits, judged
 from proxy_addon.scan.inspect import inspect
 from proxy_addon.scan.sources import Region
+from proxy_addon.scan.tars import BLOCK
 
 from . import made
 
@@ -212,3 +213,80 @@ def test_the_tar_of_the_first_torch_is_walked_between_its_numbers():
     assert judged(look(tarred({**files, "storages": one + args[:-1] + b"0]." + numbers})), allowed).state == "unknown"
     assert judged(look(tarred({**files, "storages": one + args + struct.pack("<q", 99)})), allowed).state == "unknown"
     assert look(tarred({"a.txt": b"text"}), "data.tar") == Findings()
+
+
+def summed(block: bytearray, spelled: str) -> bytes:
+    """With a checksum that is spelled so."""
+    block[148:156] = b" " * 8
+    block[148:156] = spelled.format(sum(block)).encode().ljust(8, b"\0")[:8]
+    return bytes(block)
+
+
+@pytest.mark.parametrize("spelled", ["{:05o}\0 0", "{:06o}\0x", "{:o}\t", "+{:o}", "0_{:o}", "0o{:o}", "  {:o}\0"])
+def test_a_tar_is_one_however_its_checksum_is_spelled(spelled):
+    data = bytearray(tarred({"pickle": EVIL}))
+    data[:BLOCK] = summed(data[:BLOCK], spelled)
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+        assert archive.getnames() == ["pickle"]
+    assert look(bytes(data), "model.pt").imports == ("os.system",)
+
+
+def member(name: str, data: bytes, kind: bytes = b"0", *, linked: str = "") -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.linkname = len(data), kind, linked
+    return info.tobuf(tarfile.USTAR_FORMAT) + data + bytes(-len(data) % BLOCK)
+
+
+#: Two storages, between which only who knows their size finds the pickle that comes next.
+ARGS = b"(I0\nS'cpu'\nctorch\nFloatStorage\nt."
+HIDDEN = b"I2\n." + ARGS + struct.pack("<q", 2) + b"\xff" * 8 + EVIL
+
+
+def record(key: str, value: str) -> bytes:
+    text = f" {key}={value}\n"
+    size = next(n for n in range(len(text), len(text) + 5) if len(str(n)) + len(text) == n)
+    return f"{size}{text}".encode()
+
+
+def test_a_member_is_read_by_the_name_that_its_extended_header_gives_it():
+    plain = tarred({"storages": HIDDEN})
+    assert "os.system" in look(plain, "model.pt").imports
+    named = member("x", record("path", "storages"), b"x") + member("a.txt", HIDDEN) + bytes(1024)
+    with tarfile.open(fileobj=io.BytesIO(named), mode="r:") as archive:
+        assert archive.getnames() == ["storages"]
+    assert look(named, "model.pt").imports == look(plain, "model.pt").imports
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(member("x", record("size", "999"), b"g") + member("a.txt", b""), id="a size for all"),
+        pytest.param(member("x", record("size", "999"), b"x") + member("a.txt", b""), id="a size"),
+        pytest.param(member("x", record("path", "storages"), b"g") + member("a.txt", HIDDEN), id="a name for all"),
+        pytest.param(member("x", record("GNU.sparse.size", "9"), b"x") + member("a.txt", b""), id="sparse"),
+        pytest.param(member("x", b"nonsense", b"x") + member("a.txt", b""), id="no record"),
+        pytest.param(member("x", b"999 a=b\n", b"x") + member("a.txt", b""), id="a record beyond its end"),
+        pytest.param(member("a.txt", HIDDEN) + member("storages", b"", b"1", linked="a.txt"), id="a link"),
+    ],
+)
+def test_a_tar_whose_members_are_not_what_their_headers_say_is_unknown(data):
+    assert state(data + bytes(1024), "model.pt") == "unknown"
+
+
+def test_a_tar_does_not_go_backwards():
+    block = bytearray(member("pickle", EVIL)[:BLOCK])
+    block[124:136] = b"-1000\0".ljust(12, b"\0")
+    assert state(summed(block, "{:06o}\0 ") + bytes(1024), "model.pt") == "unknown"
+
+
+def test_properties_of_lzma_that_cannot_be_are_a_problem():
+    data = bytearray(zipped({"a.pkl": BENIGN}, zipfile.ZIP_LZMA))
+    at = data.index(b"\x05\0\x5d")
+    data[at + 2] = 0xFF
+    assert state(bytes(data)) == "unknown"
+
+
+def test_a_stream_may_have_thousands_of_members():
+    body = b"\x80\x02]q\x00(" + b"K\x01" * 4000 + b"e0" + EVIL[2:]
+    packed = b"".join(gzip.compress(body[at : at + 2], mtime=0) for at in range(0, len(body), 2))
+    assert look(packed, "model.joblib") == Findings("pickle", ("os.system",))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy_addon.scan.contract import Findings, Limits, judged
+from proxy_addon.scan.contract import Findings, Limits, as_json, from_json, judged
 from proxy_addon.scan.inspect import inspect
 from proxy_addon.scan.sources import Region
 from proxy_addon.scan.templates import reaches
@@ -269,3 +269,10 @@ def test_files_with_bytes_changed_never_raise(name, changes):
         at %= len(data)
         data[at : at + len(new)] = new
     assert isinstance(look(bytes(data), name), Findings)
+
+
+def test_a_name_that_cannot_be_printed_does_not_hide_the_others():
+    odd = {"module": "my\ncode\u0085", "class_name": "\ud800"}
+    found = look(keras({"config": {"layers": [odd, {"module": "keras.layers", "class_name": "Lambda"}]}}), "m.keras")
+    assert "keras.layers.Lambda" in found.imports
+    assert from_json(json.loads(json.dumps(as_json(found)))) == found

@@ -305,3 +305,9 @@ def test_a_walk_ends_where_the_stream_does():
     assert reader.peek(9) == b"rest" and walk.calls == 0
     with pytest.raises(Unparsable, match="no pickle"):
         Walk(Region.of(b"\xff").reader(), Notes(), time.process_time() + 9).run()
+
+
+@pytest.mark.parametrize("change", [b"S'A'\nS'b'\ns", b"(S'A'\nS'b'\nu", b"S'A'\na", b"(S'A'\ne", b"(S'A'\n\x90"])
+def test_a_change_to_what_was_imported_counts_before_a_fault_too(change):
+    assert imports(b"cos\nenviron\n" + change + b"\xff", "data") == ("?", "os.environ")
+    assert imports(b"cos\nenviron\n" + b"\xff", "data") == ()

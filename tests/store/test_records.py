@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+
+import pytest
 from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,3 +51,28 @@ def test_each_unit_has_its_own_digest(size: int) -> None:
     assert records.unit_matches(piece[last * UNIT :], digests, last)
     assert not records.unit_matches(piece[last * UNIT :] + b"y", digests, last)
     assert not records.unit_matches(b"", digests, last + 1)
+
+
+ROW = json.loads(
+    records.pack_responses([StoredResponse(200, Headers((("ETag", '"a"'),)), 1.0, 2.0, "u", "b", 5, ((0, 2),))])
+)
+ODD: list[tuple[int, object]] = [
+    (0, "200"), (1, [["ETag", 1]]), (1, ["x"]), (2, "1"), (2, float("inf")), (3, float("nan")), (2, 10**400), (4, None),
+    (6, -1), (6, "5"), (7, [[0, "2"]]), (7, 3), (8, [[1, "a"]]), (9, 1), (10, None), (11, {"a": 1}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("at", "value"), ODD)
+def test_a_row_with_an_odd_part_is_a_value_error(at: int, value: object) -> None:
+    row = [*ROW[0][:at], value, *ROW[0][at + 1 :]]
+    with pytest.raises(ValueError):
+        records.unpack_responses(json.dumps([row]).encode())
+
+
+@pytest.mark.parametrize(
+    "row", [b"", b"null", b"[[]]", b"7", b"[" * 100_000, b"{}x", b"\xff", b'["b",-1,true,true,"",""]']
+)
+def test_what_is_no_row_is_a_value_error(row: bytes) -> None:
+    for unpack in (records.unpack_responses, records.unpack_manifest, records.unpack_names):
+        with pytest.raises(ValueError):
+            unpack(row)

@@ -8,8 +8,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
-from proxy_addon.store.contract import PIECE, PieceMissing
+from proxy_addon.store.contract import PIECE, Manifest, PieceMissing
+from proxy_addon.store.disk import CHECK
+from proxy_addon.store.index import PINS, Index, manifest_key
 from proxy_addon.store.local import DiskStore
 
 from ..contracts.samples import content, fill, read_all, response
@@ -159,3 +162,47 @@ async def test_a_piece_row_that_names_another_file_is_dropped(opened: Opener, ro
     with pytest.raises(PieceMissing):
         await read_all(store.blobs, manifest)
     assert await store.blobs.present("big") == {1}
+
+
+async def test_a_row_that_is_sealed_and_still_none_of_ours_is_dropped(opened: Opener, root: Path) -> None:
+    store = await opened()
+    await stock(store)
+    await store.close()
+    with sqlite3.connect(root / "index" / "cache.db") as con:
+        rows = {f"r:{KEYS[0]}": b"[[7]]", f"r:{KEYS[1]}": b"[" * 100_000, "m:big": b'["big"]', "s:pins": b"7"}
+        for key, row in rows.items():
+            con.execute("UPDATE Cache SET value = ? WHERE key = ?", (row + blake3(row).digest(CHECK), key))
+    con.close()
+    store = await opened()
+    assert await check(store) == len(KEYS) + len(BLOBS) - 3
+    await store.blobs.keep("small", True)
+    assert store.blobs.kept == {"small"}
+
+
+def test_a_damaged_row_that_is_met_while_writing_does_not_stop_all_writing(root: Path) -> None:
+    index = Index(root / "one", lambda: 1.0)
+    index.open()
+    made = Manifest("sha256:" + "ab" * 32, 10)
+    index.create(made)
+    for key in (manifest_key(made.blob), PINS):
+        with index.rows.change() as change:
+            change.set(key, b"", "S")
+            change.execute("UPDATE Cache SET value = ? WHERE key = ?", (b"damaged", key))
+    assert index.create(made) == (made, False)
+    assert index.keep([made.blob], True) == {made.blob} == index.pins()
+    index.close()
+
+
+def test_a_change_within_a_change_is_part_of_it(root: Path) -> None:
+    index = Index(root / "one", lambda: 1.0)
+    index.open()
+    with pytest.raises(RuntimeError), index.rows.change() as outer:
+        outer.set("s:a", b"a", "S")
+        with index.rows.change() as inner:
+            inner.set("s:b", b"b", "S")
+        raise RuntimeError
+    assert index.rows.value("s:a") is None and index.rows.value("s:b") is None
+    with index.rows.change() as later:
+        later.set("s:c", b"c", "S")
+    assert index.rows.value("s:c") == b"c"
+    index.close()
