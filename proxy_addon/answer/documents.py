@@ -167,15 +167,13 @@ class Documents:
             if held is not None:
                 fields.append(("If-None-Match", tag))
         had = _if_success if doc.hub == ms.HUB else lambda answer: whole_of(doc, answer, LARGEST)
-        answer, read = await first_good(means, request, doc.hub, fields, had, hurry=old is not None)
-        read, pages = _if_success if doc.hub == ms.HUB else _body, doc.what in _PAGES
-        answer, data = await first_good(means, request, doc.hub, fields, read, hurry=old is not None, pages=pages)
+        pages = doc.what in _PAGES
+        answer, read = await first_good(means, request, doc.hub, fields, had, hurry=old is not None, pages=pages)
         repo = _listed(doc)
         if answer.status == 304 and old is not None and held is not None:
             answer.release()
             return await self._renewed(doc, answer, old, held)
         data = await whole_of(doc, answer, LARGEST) if read is None else read
-        data = await answer.whole(LARGEST) if data is None else data
         absent = answer.status == 404 and answer.headers.get("x-error-code") == "EntryNotFound"
         failed = await said(data) if doc.hub == ms.HUB else None
         if (answer.status != 200 or failed is not None) and not (repo and absent):

@@ -72,7 +72,6 @@ async def _settled[T](job: Future[T]) -> T:
     except asyncio.CancelledError:
         waiting.add_done_callback(_heard)
         await asyncio.wait((waiting,))
-        waiting.exception()  # seen: who asked for it has gone
         raise
 
 

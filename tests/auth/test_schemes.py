@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import argon2
 import bcrypt
 import pytest
@@ -66,6 +68,7 @@ def test_argon2id_of_others_verifies():
         (ARGON.format(65536, 3, 4).replace("v=19", "v=16"), "damaged"),
         (ARGON.format(65536, 3, 4)[:-30], "damaged"),
     ],
+    ids=count(),
 )
 def test_what_is_weaker_slower_or_damaged_is_not_taken_and_not_repeated(kept, why):
     told = schemes.fault(kept)
@@ -80,7 +83,9 @@ def test_nothing_raises(kept, password):
 
 
 @pytest.mark.parametrize(
-    "kept", [BCRYPT[:7] + "!" + BCRYPT[8:], ARGON.format(65536, 3, 4)[:-1], "$argon2id$", "$2b$10$"]
+    "kept",
+    [BCRYPT[:7] + "!" + BCRYPT[8:], ARGON.format(65536, 3, 4)[:-1], "$argon2id$", "$2b$10$"],
+    ids=count(),
 )
 def test_what_cannot_be_verified_is_wrong(kept):
     assert schemes.matches(kept, b"right") is False

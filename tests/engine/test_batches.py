@@ -15,7 +15,7 @@ import pytest
 from proxy_addon.answer.batches import LARGEST
 from tests.conftest import Starter
 from tests.engine.rig import Got, Rig, drained
-from tests.engine.test_secrets import traces
+from tests.engine.test_secrets import CANARIES
 from tests.hub import Repo, Synthetic, TestHub
 
 H = "https://huggingface.co"
@@ -113,7 +113,7 @@ async def test_nothing_of_it_is_on_disk(hub: TestHub, start: Starter, repo: Repo
     await r.close()
     rest = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert rest and not [file for file in rest if signature.encode() in file.read_bytes()]
-    assert traces(tmp_path) == []
+    assert CANARIES.below(tmp_path) == {}
 
 
 async def test_a_compressed_question_is_the_hubs_to_read(hub: TestHub, start: Starter, repo: Repo) -> None:

@@ -18,7 +18,7 @@ from proxy_addon.core.status import Outcome
 from proxy_addon.policy.rulebook import Rulebook
 from tests.conftest import Starter
 from tests.engine.rig import LINK, Clock, Got, Rig, request_for
-from tests.engine.test_secrets import CANARY, traces
+from tests.engine.test_secrets import CANARIES, CANARY
 from tests.engine.xet_client import CAS, links
 from tests.hub import Repo, Synthetic, TestHub
 
@@ -344,5 +344,5 @@ async def test_nothing_of_it_is_on_disk(hub: TestHub, ruled: Ruled, tmp_path: Pa
     got = await r.get(f"{H}/{repo.id}/resolve/main/w.bin", {"Authorization": f"Bearer {CANARY}"} | LINK)
     assert (await r.get(got.header("Location") or "")).status == 200
     await r.close()
-    assert traces(tmp_path) == []
+    assert CANARIES.below(tmp_path) == {}
     assert not [f for f in tmp_path.rglob("*") if f.is_file() and b"Signature=" in f.read_bytes()]

@@ -27,6 +27,8 @@ from tests.faults.test_scrubber import until
 from tests.hub import TestHub
 from tests.processes import Hubgate, configuration
 
+pytestmark = pytest.mark.fault("R24")
+
 NEXT = b"GET /api/models/acme/smuggled HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
 LIMITS = {"header_deadline": "3s", "body_rate": "10kB/s", "connections": 300}
 

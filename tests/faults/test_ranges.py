@@ -14,6 +14,8 @@ import pytest
 from tests.hub import Repo, Synthetic, TestHub
 from tests.processes import Answer, Hubgate, configuration
 
+pytestmark = pytest.mark.fault("R23")
+
 SIZE = 9_000_001
 SMALL = 5_000
 KINDS = {"lfs": SIZE, "git": SMALL}
