@@ -5,7 +5,7 @@ from the store, and what is not here is fetched through that very URL, for all w
 anything of it is shared. Of any other URL nobody here knows whether it is good: the hub is asked for one byte by it,
 without credentials, and if it gives just that, the link is good for whoever holds it, until it ends. What nobody gave a
 permission for is given out only if it came from a repo that is still proven public; the rest is for the hub to decide,
-each time.
+each time, and of what it sends in place of the bytes that the link names nothing arrives whole.
 
 What a link brings is not public: the next link to it has to be good as well.
 """
@@ -24,6 +24,7 @@ from ..hub.resources import Blob, File, Layer
 from ..hub.signed import Link, expiry
 from ..store.contract import Manifest
 from . import blobs
+from .attested import Attested
 from .issuing import notice, size_told
 from .means import Means
 from .relay import failure, relay
@@ -111,7 +112,16 @@ class Links:
         return size
 
     async def _asked(self, request: Request, link: Blob) -> Reply:
-        return await relay(self._means, request, hub=link.hub, kind="blob", fwd=Fwd.URI_MISS)
+        reply = await relay(self._means, request, hub=link.hub, kind="blob", fwd=Fwd.URI_MISS)
+        plain = reply.status == 200 and reply.headers.get("content-encoding") in (None, "identity")
+        if (
+            plain
+            and request.method == "GET"
+            and link.digest.startswith("sha256:")
+            and not isinstance(reply.body, bytes)
+        ):
+            reply.body = Attested(reply.body, link.digest.removeprefix("sha256:"))
+        return reply
 
     async def _public(self, link: Blob) -> Manifest | None:
         """The blob, if all of it is here and the repo that brought it is still public."""

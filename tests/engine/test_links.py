@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from proxy_addon.answer.attested import Attested
 from proxy_addon.answer.blobs import SAMPLE
 from proxy_addon.config.places import OtherHost
+from proxy_addon.core.errors import BodyLost
+from proxy_addon.fetch.fill import TAIL
 from proxy_addon.store.contract import PIECE
 from tests.conftest import Starter
 from tests.engine.rig import LINK, Clock, Rig, request_for
@@ -131,6 +137,60 @@ async def test_a_wrong_byte_behind_a_link_is_kept_by_nobody(hub: TestHub, start:
     assert (await r.get(link, {"Range": f"bytes={len(got.body)}-"})).refused
     hub.unknob(wrong)
     assert (await r.get(link)).body == body
+
+
+@pytest.mark.fault("R11", tries=2)
+@pytest.mark.parametrize("length", [40, SIZE])
+async def test_other_bytes_in_place_of_a_relayed_file_never_arrive_whole(
+    hub: TestHub, start: Starter, length: int
+) -> None:
+    """A network that wants people to log in answers any link with 200."""
+    r, other = await start(), await start(dir="other")
+    link, body = await gated(hub, other)
+    knob = hub.knob(host="cdn-lfs*", status=200, body="x" * length, content_type="text/html")
+    for headers in ({}, LINK):
+        got = await r.get(link, headers)
+        assert got.cut and len(got.body) == max(0, length - TAIL)
+    hub.unknob(knob)
+    got = await r.get(link, LINK)
+    assert (got.status, got.body, got.cut) == (200, body, False)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    size=st.integers(0, 3 * TAIL),
+    pieces=st.integers(999, 2 * TAIL),
+    limit=st.integers(999, 2 * TAIL),
+    right=st.booleans(),
+)
+def test_what_is_attested_comes_whole_or_is_cut(size: int, pieces: int, limit: int, right: bool) -> None:
+    data = bytes(Synthetic(size, 3).read(0, size))
+
+    class Given:
+        length, at = size, 0
+
+        async def read(self, limit: int) -> bytes:
+            begin = self.at
+            self.at += min(limit, pieces)
+            return data[begin : self.at]
+
+        def close(self) -> None:
+            self.at = size
+
+    async def all_of(body: Attested) -> tuple[bytes, bool]:
+        out = b""
+        try:
+            while part := bytes(await body.read(limit)):
+                assert len(part) <= limit
+                out += part
+        except BodyLost:
+            return out, True
+        return out, False
+
+    digest = hashlib.sha256(data if right else data + b"!").hexdigest()
+    out, cut = asyncio.run(all_of(Attested(Given(), digest)))
+    assert (out, cut) == ((data, False) if right else (data[: len(out)], True))
+    assert right or len(out) <= max(0, size - TAIL)
 
 
 @pytest.mark.parametrize("size", [900, SIZE])
