@@ -3,6 +3,7 @@
     FORMAT     the version of everything below; written first, once
     index/     stored responses, manifests, digests, small blobs
     pieces/    blobs in pieces
+    reserve    room that is given up at a start on a full disk: no database opens without any
 
 A directory of another format, older or newer, is refused as it is: a downgrade must not cost a team its cache.
 """
@@ -21,6 +22,7 @@ from .contract import PIECE, UNIT
 FORMAT = 1
 ABANDONED = 3600.0  # seconds, after which nobody is still at its start
 LEAST = 8 * PIECE  # bytes: below it, nothing much could be kept
+RESERVE = PIECE  # bytes
 
 
 def prepare(root: Path, size: int) -> None:
@@ -32,10 +34,20 @@ def prepare(root: Path, size: int) -> None:
         _claim(root)
         _probe(root)
         free = shutil.disk_usage(root).free
+        _reserve(root / "reserve", free)
     except OSError as error:
         raise ConfigError(f"cache.dir: {root} cannot be written ({error.strerror}); name another directory") from error
     if free < LEAST and not any(root.glob("pieces/??")):
         raise ConfigError(f"cache.dir: {root} has {free // 2**20} MB free; make room, or name another directory")
+
+
+def _reserve(file: Path, free: int) -> None:
+    """Give up the reserve where room is short; lay it in where there is plenty."""
+    if free < RESERVE:
+        file.unlink(missing_ok=True)
+    elif free >= LEAST + RESERVE and not file.exists():
+        with contextlib.suppress(OSError), file.open("xb") as made:
+            made.write(bytes(RESERVE))
 
 
 def _claim(root: Path) -> None:

@@ -43,7 +43,7 @@ STEP = 256 * 1024
 HEALTHY = 5.0  # seconds
 BROKEN = (http.client.HTTPException, OSError, ssl.SSLError)
 _KNOWN = re.compile(
-    r"FORMAT|(index|pieces)/cache\.db(-wal|-shm)?|scrub/(state\.json|lock)|rules/[0-9a-f]{12}/last-good|sync.*"
+    r"FORMAT|reserve|(index|pieces)/cache\.db(-wal|-shm)?|scrub/(state\.json|lock)|rules/[0-9a-f]{12}/last-good|sync.*"
     r"|quarantine/[^.][^/]*/(about\.json|[0-9a-f]{6})|(index|pieces)\.bad-\d+/.*|access[^/]*|scan.*"
 )
 

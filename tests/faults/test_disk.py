@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import urllib.error
@@ -59,6 +60,28 @@ def test_a_full_disk(hub: TestHub, tmp_path: Path, small: Small, digests: dict[s
         assert proxy.stop() == 0
         assert "Traceback" not in proxy.told
     assert hubgate("cache", "verify", "--config", str(config)).returncode == 0
+
+
+@pytest.mark.fault("R7", tries=2)
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "ended"])
+def test_a_disk_that_is_full_at_the_start(
+    hub: TestHub, tmp_path: Path, small: Small, digests: dict[str, str], killed: bool
+) -> None:
+    keys = {"dir": str(small.directory / "cache"), "size": "4GB", "memory": "1MB"}
+    config, url = (
+        configuration(tmp_path / "h", hub, cache=keys),
+        "https://huggingface.co/acme/tiny/resolve/main/old.bin",
+    )
+    with Hubgate(config) as proxy:
+        known = proxy.ask(url).body
+        proxy.kill() if killed else proxy.stop()
+    with (small.directory / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        for _ in range(1 << 14):
+            ballast.write(bytes(1 << 12))
+    hub.clear()
+    with Hubgate(config) as proxy:
+        assert proxy.ask(url).body == known and hub.requests() == []
+        assert right(proxy, {"0.bin": digests["0.bin"]}) and proxy.stop() == 0
 
 
 def gone(cache: Path) -> None:

@@ -74,4 +74,9 @@ async def test_a_store_can_be_closed_twice_and_leaves_no_log_behind(opened: Open
     await fill(store.blobs, "b", b"x")
     await store.close()
     await store.close()
-    assert sorted(path.name for path in root.rglob("*") if path.is_file()) == ["FORMAT", "cache.db", "cache.db"]
+    assert sorted(path.name for path in root.rglob("*") if path.is_file()) == [
+        "FORMAT",
+        "cache.db",
+        "cache.db",
+        "reserve",
+    ]
