@@ -22,8 +22,6 @@ from cachetools import TTLCache
 
 LASTS = 300.0  # seconds
 MOST = 65_536
-_ALL = ""
-_OPEN_ASKED = 24 * 3600.0  # seconds that a refusal to strangers is remembered; nobody is let in by it
 
 
 class Leases:
@@ -41,7 +39,8 @@ class Leases:
         self._key = key or os.urandom(32)
         self._since: TTLCache[tuple[str, str], float] = TTLCache(MOST, lasts + grace, timer)
         self._refused: TTLCache[tuple[str, str], float] = TTLCache(MOST, lasts, timer)
-        self._closed: TTLCache[str, bool] = TTLCache(MOST // 4, _OPEN_ASKED, timer)
+        self._changed: TTLCache[str, float] = TTLCache(MOST, lasts + grace, timer)
+        self._closed: TTLCache[str, bool] = TTLCache(MOST // 4, lasts, timer)
 
     def __len__(self) -> int:
         return len(self._since)
@@ -60,11 +59,11 @@ class Leases:
 
     def _within(self, holder: str, repo: str, seconds: float) -> bool:
         since = self._since.get((holder, repo))
-        return since is not None and self.timer() - since < seconds
+        return since is not None and self.timer() - since < seconds and self._changed.get(repo, since - 1) < since
 
     def grant(self, holder: str, repo: str, since: float) -> None:
         """The hub has given him a file of the repo, by a request of the moment `since` of the timer."""
-        refused = max(self._refused.get(who, since - 1) for who in ((holder, repo), (_ALL, repo)))
+        refused = max(self._refused.get((holder, repo), since - 1), self._changed.get(repo, since - 1))
         if refused < since >= self._since.get((holder, repo), since):
             self._since[holder, repo] = since
 
@@ -75,15 +74,13 @@ class Leases:
 
     def forget(self, repo: str) -> None:
         """The repo was changed: who may read it is to be asked again, of everybody."""
-        self._refused[_ALL, repo] = self.timer()
-        for each in [each for each in self._since if each[1] == repo]:
-            del self._since[each]
+        self._changed[repo] = self.timer()
 
     # -- what proves something --------------------------------------------------------------------------------------
 
     def note_closed(self, file: str) -> None:
         """The hub does not give this file to strangers: who gets it may read the repo. Of a closed repo some files are
-        open to all, and who gets those has shown nothing."""
+        open to all, and who gets those has shown nothing. Believed as long as a lease: which are open may change."""
         self._closed[file] = True
 
     def is_closed(self, file: str) -> bool:

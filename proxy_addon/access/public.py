@@ -22,7 +22,7 @@ PROOF_LASTS = 24 * 3600.0  # seconds
 _REFUSAL_LASTS = 300.0
 _RENEW = 600.0  # a younger proof is not written again
 _SKEW = 60.0  # seconds that another's clock may be ahead: a proof from later than that is none
-_LISTING, _VIEWING, _PULLING = "listing:", "viewing:", "pulling:"
+_LISTING, _VIEWING, _PULLING, _SHOWING = "listing:", "viewing:", "pulling:", "showing:"
 _CREDENTIALS = ("authorization", "cookie")
 _KEY = os.urandom(32)
 
@@ -84,10 +84,11 @@ class PublicRepos:
         """Raises OSError if an older proof cannot be taken off the disk."""
         self._refused[repo] = True
         await self._disprove(repo)
+        await self._disprove(f"{_SHOWING}{repo}")
 
     async def forget(self, repo: str) -> None:
         """The repo was changed: who may see it is to be asked again."""
-        for key in (repo, f"{_LISTING}{repo}", f"{_VIEWING}{repo}", f"{_PULLING}{repo}"):
+        for key in (repo, f"{_LISTING}{repo}", f"{_VIEWING}{repo}", f"{_PULLING}{repo}", f"{_SHOWING}{repo}"):
             await self._disprove(key)
 
     async def _disprove(self, repo: str) -> None:
@@ -117,6 +118,11 @@ def viewing(repo: Named) -> str:
 def pulling(repo: Named) -> str:
     """The name under which a proof is kept that anybody may have the repo's blobs from its registry."""
     return f"{_PULLING}{repo.key}"
+
+
+def showing(repo: Named) -> str:
+    """The name under which a proof is kept of what a hub may show of a repo whose files it gives to few."""
+    return f"{_SHOWING}{repo.key}"
 
 
 def _row(repo: str) -> str:

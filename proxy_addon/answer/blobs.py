@@ -12,6 +12,7 @@ from ..core.ranges import Full, Partial, answer_stored
 from ..core.status import Fwd, Outcome
 from ..fetch.bodies import BlobBody
 from ..fetch.fill import Fill
+from ..fetch.pieces import ANY
 from ..fetch.transfer import Source
 from ..fetch.upstream import Answer
 from ..store.contract import PIECE, Manifest, View
@@ -49,10 +50,11 @@ async def reply(
     *,
     public: bool = True,
     checked: bool = False,
-    witness: Callable[[Manifest], Awaitable[None]] | None = None,
+    witness: Callable[[Manifest], Awaitable[bool]] | None = None,
 ) -> Reply:
     """The reply with its body, fetched through `source` as far as it is not here. `checked`: the client compares the
-    digest itself, and starts over when it is wrong. `witness`: asked before bytes are given out that came otherwise.
+    digest itself, and starts over when it is wrong. `witness`: asked before bytes are given out that came otherwise,
+    and again when there were none yet.
 
     Raises `UpstreamFailed` if not even the first byte can be had, `IntegrityError` if another size is
     known, or if the client has wrong bytes and goes on from there."""
@@ -63,27 +65,36 @@ async def reply(
     assert stored.blob is not None and stored.size is not None
     if means.fills.disproven(stored.blob) and not checked and _goes_on(request, stored):
         raise IntegrityError("what was sent of this file before was wrong: start over, without a range")
-    blobs = means.store.blobs
+    blobs, settled = means.store.blobs, False
+
+    async def shown(manifest: Manifest) -> bool:
+        nonlocal settled
+        if public:
+            settled = manifest.public or await _made_public(means, manifest, source)
+        else:
+            settled = witness is None or await witness(manifest)
+        return settled
+
+    async def joining(manifest: Manifest) -> tuple[Fill, bool]:
+        fill, joined = await means.fills.join(manifest, source, url=stored.url)
+        if joined and not settled:
+            await _behind(fill, shown)
+        return fill, joined
+
     manifest = await blobs.manifest(stored.blob)
-    if proven := public and manifest is not None and not manifest.public:
-        manifest = await _made_public(means, manifest, source)
-    witnessed = witness is None
-    if manifest is not None and witness is not None:
-        await witness(manifest)
-        witnessed = True
-    fresh = manifest is None or not manifest.sealed or manifest.size != stored.size
+    if manifest is not None and not (public or manifest.sealed):
+        manifest = replace(manifest, public=False)  # that some of it was asked for openly says nothing of the rest
+    if manifest is not None and await shown(manifest):
+        manifest = replace(manifest, public=public or manifest.public)
+    fresh = not settled or manifest is None or not manifest.sealed or manifest.size != stored.size
     if manifest is None or manifest.size != stored.size:
         manifest = Manifest(stored.blob, stored.size, public=public, source=stored.url)
     target = manifest
     fill: Fill | None = None
     if fresh:
-        fill, joined = await means.fills.join(target, source, url=stored.url)
+        fill, joined = await joining(target)
         if fill.manifest.size != stored.size:
-            raise IntegrityError(f"{stored.blob} has {fill.manifest.size} bytes where {stored.size} were promised")
-        if target.public and not (fill.manifest.public or proven):  # begun by somebody's link a moment ago
-            await _made_public(means, fill.manifest, source)
-        if joined and witness is not None and not witnessed:  # begun by another repo's reader a moment ago
-            await witness(fill.manifest)
+            raise IntegrityError(f"{stored.blob} has another size than was promised")
         target = fill.manifest
         outcome = Outcome(
             hit=False,
@@ -96,7 +107,7 @@ async def reply(
         )
 
     async def refill() -> Fill:
-        return (await means.fills.join(target, source, url=stored.url))[0]
+        return (await joining(target))[0]
 
     def cut(start: int, end: int) -> Body:
         return BlobBody(blobs, target, start, end, fill=fill, refill=refill)
@@ -116,12 +127,23 @@ async def reply(
     return answer
 
 
-async def _made_public(means: Means, manifest: Manifest, source: Source) -> Manifest:
+async def _behind(fill: Fill, shown: Callable[[Manifest], Awaitable[bool]]) -> None:
+    """It was begun for others: what comes is given out when there is something to compare. Raises `UpstreamFailed`."""
+    if await shown(fill.manifest):
+        return
+    while not (fill.pieces.present or fill.error or fill.diskless):
+        await fill.pieces.progress(ANY)
+    if not await shown(fill.manifest):
+        raise UpstreamFailed("what was on its way for others has not come", 503)
+
+
+async def _made_public(means: Means, manifest: Manifest, source: Source) -> bool:
     """Those that are here came by somebody's link or lease. Raises `UpstreamFailed`."""
-    await compared(means, manifest, source)
+    if not await compared(means, manifest, source):
+        return False
     with means.unless_disk_refuses():
         await means.store.blobs.set_public(manifest.blob, True)
-    return replace(manifest, public=True)
+    return True
 
 
 async def compared(means: Means, manifest: Manifest, source: Source) -> bool:

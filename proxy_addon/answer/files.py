@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..access.public import has_credentials
+from ..access.public import has_credentials, showing
 from ..core.errors import IntegrityError, UpstreamFailed
 from ..core.messages import Reply, Request, StoredResponse
 from ..core.ranges import Full, Partial, answer_stored
@@ -69,7 +69,7 @@ class Files:
                 return None
             file = file.at(_commit(refs))
         rows = inquiry.seen(view, file)
-        if not rows or not means.public.seen(view, file.repo.key):
+        if not rows or not means.public.seen(view, inquiry.proof(file, rows[0].status)):
             return None
         verdict = decide(request, rows, now, inquiry.terms(file, rows[0].status))
         if not isinstance(verdict, Reuse) or (verdict.stored.status == 200 and not verdict.stored.blob):
@@ -94,7 +94,7 @@ class Files:
                 case Found() as found:
                     return await self._reply(request, found)
         except UpstreamFailed as fault:
-            if who is not None and not await self._means.public.known(file.repo.key):
+            if who is not None and not await self._known(file):
                 return await self._closed(request, file, who)
             if fault.status == 429 and has_credentials(request):
                 return await self._relayed(request, file)  # his own quota may have room
@@ -137,7 +137,8 @@ class Files:
                     return other
         rows = await inquiry.stored(file)
         terms = inquiry.terms(file, rows[0].status if rows else 200)
-        proven = await means.public.proven(file.repo.key)
+        proof = inquiry.proof(file, rows[0].status if rows else 200)
+        proven = await means.public.proven(proof)
         match decide(request, rows, means.clock(), terms):
             case Reuse() as reuse if proven:
                 return Found(file, reuse.stored, _merged(outcome, reuse.outcome))
@@ -153,7 +154,7 @@ class Files:
             return await self._ask(request, file, outcome, hurry=bool(rows))
         except UpstreamFailed as fault:
             stored = on_upstream_failure(request, rows, means.clock(), terms, _status(fault))
-            if stored is None or not await means.public.known(file.repo.key):
+            if stored is None or not await means.public.known(proof):
                 raise
             return Found(file, stored, Outcome(hit=True, detail=standing_in(fault)))
 
@@ -175,9 +176,14 @@ class Files:
             return await self._ask(request, file, outcome, hurry=bool(rows))
         except UpstreamFailed as fault:
             stored = on_upstream_failure(request, rows, means.clock(), terms, _status(fault))
-            if stored is None or not await means.public.known(file.repo.key):
+            if stored is None or not await self._known(file):
                 raise
             return Found(file, stored, Outcome(hit=True, detail=standing_in(fault)))
+
+    async def _known(self, file: File) -> bool:
+        """Which commit it is may be said to all."""
+        public = self._means.public
+        return await public.known(file.repo.key) or await public.known(showing(file.repo))
 
     async def _ask(self, request: Request, file: File, outcome: Outcome, *, hurry: bool) -> Found | Refused | Reply:
         agent = request.headers.get("user-agent") or "hubgate"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from cachetools import TTLCache
 
+from ..access.public import showing
 from ..core.errors import UpstreamFailed
 from ..core.messages import Headers, StoredResponse
 from ..core.reuse import FAILURES
@@ -27,6 +28,7 @@ from .means import Means
 from .places import Places
 from .sources import Redirected, leads_home
 
+_CARD = "README.md"
 LOCATION_LASTS = 300.0  # seconds; the hub signs for an hour
 _KEPT_404 = ("x-error-code", "x-error-message", "x-repo-commit")
 
@@ -56,6 +58,10 @@ class Heads:
 
     async def stored(self, file: File) -> Sequence[StoredResponse]:
         return await self._means.store.responses.get(file.key)
+
+    def proof(self, file: File, status: int) -> str:
+        """Of a gated repo all may have the card, and hear that there is no such file: that opens no other."""
+        return showing(file.repo) if status == 404 or file.path == _CARD else file.repo.key
 
     def terms(self, file: File, status: int) -> Terms:
         return self._means.rules.file(status)
@@ -129,7 +135,7 @@ class Heads:
             return read
         row, facts, commit = read.row, read.facts, read.row.headers.get("x-repo-commit") or ""
         if commit:
-            await means.public.note_success(file.repo.key)
+            await means.public.note_success(self.proof(file, row.status))
             if not file.pinned:
                 await means.keep(file.ref_key, (ref_row(row, commit),))
             file = read.file

@@ -52,6 +52,10 @@ class Inquiry(Protocol):
         """What is stored of the file and still holds."""
         ...
 
+    def proof(self, file: File, status: int) -> str:
+        """The name of the proof by which strangers may have what is stored of the file."""
+        ...
+
     def terms(self, file: File, status: int) -> Terms: ...
 
     async def ask(self, file: File, agent: str, *, hurry: bool, reload: bool) -> Found | Refused:

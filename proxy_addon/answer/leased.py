@@ -19,6 +19,7 @@ from ..core.messages import Headers, Reply, Request, StoredResponse
 from ..core.reuse import Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure
 from ..core.status import Detail, Fwd, Outcome
 from ..fetch.upstream import Throttled
+from ..hub import huggingface as hf
 from ..hub import modelscope as ms
 from ..hub.resources import LEASED, File
 from ..store.contract import View
@@ -34,6 +35,7 @@ from .witness import Witness
 
 _SAYS_NOTHING = frozenset({"EntryNotFound", "RevisionNotFound"})  # of who may read the repo
 _REFUSED = frozenset({401, 403, 404, 410, 451})
+_OTHER_NAMES = frozenset(f"https://{host}" for host in hf.HOME_HOSTS) - {hf.ORIGIN}  # which no client goes by
 _AWAY = "the hub cannot be asked whether you may have this file"
 
 
@@ -160,6 +162,8 @@ class Leased:
         means, own = self._means, self._own[file.hub]
         if not means.leases.stands_in(who.own.holder, who.repo):
             return None
+        if not self.holds(who) and who.own.origin in _OTHER_NAMES:
+            return None  # that it is out of reach under that name says nothing of the hub
         status = 429 if isinstance(fault, Throttled) else None
         if own.names_commits and not file.pinned:
             rows = await means.store.responses.get(_ref_key(file))
@@ -188,7 +192,7 @@ class Leased:
                 source,
                 public=False,
                 checked=checked,
-                witness=partial(self._witness.has, file.repo, source=source),
+                witness=partial(self._witness.has, file.repo.key, source=source),
             )
         )
 

@@ -7,11 +7,14 @@ without credentials, and if it gives just that, the link is good for whoever hol
 permission for is given out only if it came from a repo that is still proven public; the rest is for the hub to decide,
 each time, and of what it sends in place of the bytes that the link names nothing arrives whole.
 
-What a link brings is not public: the next link to it has to be good as well.
+What a link brings is not public: the next link to it has to be good as well, and to lead to just these bytes: a hub may
+give out links to what was never there.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 from ..access.issued import Issued
@@ -31,11 +34,12 @@ from .relay import failure, relay
 from .replies import forbids_storing, of_stored
 from .sources import Redirected
 from .whole import Behind
+from .witness import Witness
 
 
 class Links:
     def __init__(self, means: Means) -> None:
-        self._means = means
+        self._means, self._witness = means, Witness(means)
 
     async def answer(self, request: Request, link: Blob) -> Reply:
         means = self._means
@@ -63,6 +67,7 @@ class Links:
         means = self._means
         manifest = await means.store.blobs.manifest(issued.blob)
         size = manifest.size if manifest is not None and manifest.sealed else issued.size or 0
+        place = request.url.partition("?")[0]
         source = Redirected(
             means.upstream,
             [request.url],
@@ -75,10 +80,11 @@ class Links:
             return await blobs.reply(
                 means,
                 request,
-                self._stored(request, issued.blob, size),
+                replace(self._stored(request, issued.blob, size), url=place),
                 Outcome(hit=True),
                 source,
                 public=False,
+                witness=partial(self._witness.has, place, source=source),
             )
         except UpstreamFailed as fault:
             if means.fills.disproven(issued.blob):

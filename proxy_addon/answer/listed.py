@@ -75,6 +75,9 @@ class Listed:
             return ()
         return (replace(row, request_time=listing[0].request_time, response_time=listing[0].response_time),)
 
+    def proof(self, file: File, status: int) -> str:
+        return file.repo.key
+
     def terms(self, file: File, status: int) -> Terms:
         return self._means.rules.file(status) if file.pinned else self._means.rules.revision()
 

@@ -6,6 +6,7 @@ behalf: a lease is proven with all that names its holder, and with nothing else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from ..hub import modelscope as ms
 from ..hub.resources import Repo
 from .means import Means
 
+_AGENT = re.compile(r"[ -~]{1,512}")  # more of it, and he could choose that the hub does not answer
 _SESSION = "m_session_id"  # of ModelScope, which sets others in every answer
 
 
@@ -48,7 +50,8 @@ def permission(means: Means, request: Request, repo: Repo) -> Permission | None:
     if not shown:
         return None
     holder = means.leases.name(repo.hub, repo.site, *(text for each in shown for text in each))
-    agent = request.headers.get("user-agent") or "hubgate"
+    agent = request.headers.get("user-agent") or ""
+    agent = agent if _AGENT.fullmatch(agent) else "hubgate"
     return Permission(holder, request.origin, tuple(shown), principal(Headers(shown)), agent)
 
 

@@ -115,7 +115,7 @@ class Redirected:
         at_home = _host(url) in self._homes
         own, principal = (self._own, self._principal) if at_home else ((), "")
         answer = await self._upstream.open("GET", url, (*fields, *own), hub=self._hub, principal=principal)
-        if at_home and answer.status in (401, 403):
+        if at_home and answer.status in (401, 403, 404, 410):  # a hub may hide what it refuses
             self._refused()
         return answer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..core.errors import BodyLost, UpstreamFailed
 from ..core.messages import Request, StoredResponse
@@ -49,6 +49,8 @@ class Behind:
         manifest = await self.means.store.blobs.manifest(self.blob)
         if manifest is None or manifest.size != self.size:
             manifest = Manifest(self.blob, self.size, public=self.public, source=self.url)
+        elif not (self.public or manifest.sealed):
+            manifest = replace(manifest, public=False)
         fill, _ = await self.means.fills.join(manifest, self.source)
         return fill
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from functools import partial
 
 from cachetools import LRUCache, TTLCache
@@ -59,6 +60,11 @@ class Fills:
         """The URL by which all of the blob was last fetched and proven, by this process; else empty."""
         return self._brought.get(blob, "")
 
+    def bringing(self, blob: str) -> str:
+        """The URL by which all of the blob is being fetched; else empty."""
+        fill = self.current(blob)
+        return "" if fill is None else self._alone.get(fill, "")
+
     def current(self, blob: str) -> Fill | None:
         """The fill under way that newcomers may join."""
         fill = self._open.get(blob)
@@ -68,7 +74,10 @@ class Fills:
         diskless, present = False, set[int]()
         self._blobs.pin(manifest.blob)  # the fill's own, given back when it closes
         try:
-            manifest = await self._blobs.create(manifest)
+            open, manifest = manifest.public, await self._blobs.create(manifest)
+            if manifest.public and not (open or manifest.sealed):
+                await self._blobs.set_public(manifest.blob, False)  # somebody else wanted to have it openly
+                manifest = replace(manifest, public=False)
             present = await self._blobs.present(manifest.blob)
         except OSError as fault:
             log.error("cannot store %s: %s; the download goes on without the cache", manifest.blob, fault)

@@ -129,7 +129,7 @@ class Index(Shelf):
             if old is not None and old.size == manifest.size and (old.sealed or old.validator == manifest.validator):
                 return old, False
             if old is not None and old.sealed:
-                raise IntegrityError(f"{manifest.blob} has {old.size} bytes, not {manifest.size}")
+                raise IntegrityError(f"{manifest.blob} has another size than {manifest.size} bytes")
             if old is not None:
                 self._forget(change, old.blob)
             new = replace(manifest, sealed=False)
