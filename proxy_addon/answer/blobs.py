@@ -61,6 +61,7 @@ async def reply(
     if (done := quickly(means, means.store.memory, request, stored, outcome)) is not None:
         if isinstance(done.whole, Behind):
             done.whole.source, done.whole.public, done.whole.url = source, public, stored.url
+            done.whole.rest = goes_to_the_end(request, stored)
         return done
     assert stored.blob is not None and stored.size is not None
     if means.fills.disproven(stored.blob) and not checked and _goes_on(request, stored):

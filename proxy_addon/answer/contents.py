@@ -76,14 +76,18 @@ class Contents:
         """From memory."""
         if not whole.size:
             return Looked(Findings(), self._means.scanner.engine, self._means.clock())
-        key = self._key(whole, path)
+        key = self._key(whole.blob, path)
         return self._known.get(key) or self._failed.get(key)
 
     async def kept(self, whole: Whole, path: str) -> Looked | None:
         """And from the store."""
-        if (known := self.seen(whole, path)) is not None:
+        return self.seen(whole, path) or await self.recalled(whole.blob, path)
+
+    async def recalled(self, blob: str, path: str) -> Looked | None:
+        """What was found in these bytes, wherever they are."""
+        key = self._key(blob, path)
+        if (known := self._known.get(key)) is not None:
             return known
-        key = self._key(whole, path)
         for row in await self._means.store.responses.get(key):
             if (looked := _read(row, self._means.scanner.engine)) is not None:
                 self._known[key] = looked
@@ -94,7 +98,7 @@ class Contents:
         """And by a scan; None if its bytes are not all here."""
         if (known := await self.kept(whole, path)) is not None:
             return known
-        found, _ = await self._means.flights.join(self._key(whole, path), lambda: self._scanned(whole, path))
+        found, _ = await self._means.flights.join(self._key(whole.blob, path), lambda: self._scanned(whole, path))
         return found
 
     async def brought(self, whole: Whole, path: str) -> Looked:
@@ -102,25 +106,27 @@ class Contents:
         with self._pinned(whole.blob):
             here = await whole.bring()
             found = await self.find(whole, path) if here else None
+            if here and found is None:  # somebody's look had begun before all of it was here
+                found = await self.find(whole, path)
         if found is not None:
             return found
         looked = Looked(NOT_HERE, self._means.scanner.engine, self._means.clock())
-        self._failed[self._key(whole, path)] = looked
+        self._failed[self._key(whole.blob, path)] = looked
         return looked
 
     def judged(self, whole: Whole, path: str, state: State) -> bool:
         """What rules make of findings, for the counters; whether these are news."""
-        news = self._news.pop(self._key(whole, path), None) is not None
+        news = self._news.pop(self._key(whole.blob, path), None) is not None
         if news:
             self.verdicts[state] += 1
         return news
 
-    def _key(self, whole: Whole, path: str) -> str:
+    def _key(self, blob: str, path: str) -> str:
         name = hashlib.sha256(_name(path).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        return f"scan:{self._means.scanner.engine}:{whole.blob}:{name}"
+        return f"scan:{self._means.scanner.engine}:{blob}:{name}"
 
     async def _scanned(self, whole: Whole, path: str) -> Looked | None:
-        means, key, name = self._means, self._key(whole, path), _name(path)
+        means, key, name = self._means, self._key(whole.blob, path), _name(path)
         with self._pinned(whole.blob):
             manifest = await means.store.blobs.manifest(whole.blob)
             if manifest is None or not manifest.sealed or (data := await self._data(manifest)) is None:

@@ -140,7 +140,7 @@ class Enforcement:
                 facts, content = more, told_by(reply)
         judged = [Judged(subject, answer, facts)]
         verdict = (*judged, *(renamed(policy, judged, name, now) if name else ()))
-        if any(isinstance(each.answer, Need) and wanted(each.answer, each.facts) for each in verdict):
+        if any(isinstance(each.answer, Need) and (reply or wanted(each.answer, each.facts)) for each in verdict):
             return None
         if not isinstance(answer, Need):
             self._settled.keep(policy, subject, request, verdict, Grounds(values, name, content), now)

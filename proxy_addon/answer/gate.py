@@ -1,10 +1,11 @@
 """The gate of content: what rules ask of a file's bytes is known before the last of them goes out.
 
-Of bytes that are here it is found out before the reply begins. A file that is not here yet is waited for, for a while,
-so that the first who asks reads the reason. What takes longer is passed on as it comes, all but the end, which is held
-back until it is known what lies in it: a denial then cuts the reply short, and whoever asks again is told. A part that
-is not the end is not given out before its whole is known, for it may be all that somebody reads; who asked for one too
-early is to ask again. A reply without bytes needs no verdict, and no large file is fetched for it.
+A file that is not here yet, or waits for its turn to be looked into, is waited for, for a while, so that the first who
+asks reads the reason. What takes longer is passed on as it comes, all but the end, which is held back until it is known
+what lies in it: a denial then cuts the reply short, and whoever asks again is told. A part that is not the end is not
+given out before its whole is known, for it may be all that somebody reads; who asked for one too early is to ask again.
+A reply without bytes needs no verdict, and no large file is fetched for it. What a registry makes up has no name; it is
+looked into without one.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 
 from ..core.errors import BodyLost, UpstreamFailed
-from ..core.messages import Body, Buffer, Reply, Request
+from ..core.messages import Body, Buffer, Reply, Request, Whole
 from ..core.status import Detail
 from ..fetch.fill import TAIL
 from ..hub.resources import Resource
-from ..policy.facts import Facts
+from ..policy.facts import UNKNOWN, Facts, Partial
 from ..policy.judge import Allow, Deny, Need
 from .contents import Contents, Looked
-from .judged import CONTENT, SCANNED, Judged, unscanned, with_content
-from .replies import refusal
+from .judged import CONTENT, MADE_UP, SCANNED, Judged, unscanned, with_content
+from .replies import BytesBody, refusal
 
 SMALL = 16 * 1024 * 1024  # bytes of a file that is fetched also for its head alone
 PATIENCE = 8.0  # seconds for a small one and for parts; many clients wait ten for a head
@@ -43,9 +44,9 @@ class Gate:
         """With what the reply tells, as far as memory knows it."""
         if reply.status >= 400 or "digest" not in facts.values:
             return with_content(facts, reply)
-        path = facts.values.get("path")
-        if reply.whole is None or not isinstance(path, str):
-            return None if _bare(reply) else unscanned(facts)
+        path = _called(facts, reply.whole)
+        if reply.whole is None or path is None:
+            return None
         looked = self.contents.seen(reply.whole, path)
         return None if looked is None else _with(facts, looked)
 
@@ -54,27 +55,39 @@ class Gate:
     ) -> Facts | Reply | None:
         """With what the reply tells of its bytes; None if it is to be asked again, as the `last` thing, when they are
         here; a Reply to who has to ask again himself. Raises `BodyLost`."""
-        facts, whole, path = judged.facts, reply.whole, judged.facts.values.get("path")
+        facts, whole, path = judged.facts, reply.whole, _called(judged.facts, reply.whole)
         if not isinstance(judged.answer, Need) or not judged.answer.facts & CONTENT:
             return None
         if reply.status >= 400 or "digest" not in facts.values:
             return with_content(facts, reply, resource)
         if facts.values.keys() >= SCANNED:
             return None
-        if whole is None or not isinstance(path, str):
-            return None if _bare(reply) and not last else unscanned(facts)
-        looked = await self.contents.find(whole, path)
+        if whole is None or path is None:
+            return None if _bare(reply) and not last else await self._unseen(facts, path)
+        looked = await self.contents.kept(whole, path)
         if looked is None and last:
             looked = await self.contents.brought(whole, path)
-        elif looked is None and (whole.size <= SMALL or not _bare(reply)):
+        elif looked is None:
+            look = self.contents.find if _bare(reply) and whole.size > SMALL else self.contents.brought
             try:
                 async with asyncio.timeout(PATIENCE if whole.size <= SMALL or not whole.rest else OF_LARGE):
-                    looked = await self.contents.brought(whole, path)
+                    looked = await look(whole, path)
             except TimeoutError:
                 if not (_bare(reply) or whole.rest):
                     text = _LATER.format(name=path)
                     return refusal(request, 503, text, Detail.DENIED, ("Retry-After", _AGAIN))
         return None if looked is None else _with(facts, looked)
+
+    async def _unseen(self, facts: Facts, path: str | None) -> Facts:
+        """Of bytes that go by: what was found in those of the digest that the hub names counts against them alone."""
+        digest = facts.values["digest"]
+        looked = await self.contents.recalled(digest, path) if isinstance(digest, str) and path is not None else None
+        if looked is None:
+            return unscanned(facts)
+        names = looked.facts["pickle_imports"]
+        told: dict[str, object] = {"pickle_imports": Partial(names)} if isinstance(names, tuple) else {}
+        told |= {"template": "unsafe"} if looked.findings.template == "unsafe" else {}
+        return unscanned(facts.told(looked.source, **{k: v for k, v in told.items() if k not in facts.values}))
 
     async def settled(
         self, found: list[Judged], request: Request, resource: Resource, reply: Reply, judge: Judge, last: bool
@@ -99,8 +112,8 @@ class Gate:
     def heard(self, judged: Iterable[Judged], reply: Reply) -> None:
         """Counts what became of new findings, with a line in the log for what is dangerous."""
         for each in judged:
-            path, whole = each.facts.values.get("path"), reply.whole
-            if whole is None or not isinstance(path, str) or not each.facts.values.keys() >= SCANNED:
+            path, whole = _called(each.facts, reply.whole), reply.whole
+            if whole is None or path is None or not each.facts.values.keys() >= SCANNED:
                 continue
             if isinstance(each.answer, Need) or (looked := self.contents.seen(whole, path)) is None:
                 continue
@@ -125,8 +138,8 @@ class Gate:
                 raise BodyLost(f"cut short: {denied.reason or 'the rules cannot be asked'}")
 
         open = not _bare(reply) and any(isinstance(each.answer, Need) for each in judged)
-        if open and not isinstance(reply.body, bytes):
-            reply.body = Held(reply.body, verdict)
+        if open:
+            reply.body = Held(BytesBody(reply.body) if isinstance(reply.body, bytes) else reply.body, verdict)
         return reply
 
 
@@ -155,6 +168,13 @@ class Held:
 def _bare(reply: Reply) -> bool:
     """Nothing of the file is in it; what a redirect leads to is asked for by itself."""
     return 300 <= reply.status < 400 or (isinstance(reply.body, bytes) and not reply.body)
+
+
+def _called(facts: Facts, whole: Whole | None) -> str | None:
+    """Its name, which is empty for what is in no listing, being made up; None if it is not to be looked into."""
+    path = facts.values.get("path")
+    made_up = path is UNKNOWN and whole is not None and whole.size <= MADE_UP
+    return path if isinstance(path, str) else "" if made_up else None
 
 
 def _with(facts: Facts, looked: Looked) -> Facts:

@@ -1,5 +1,8 @@
 """Scans, for the event loop: a few processes kept warm, each with one file at a time; who comes later waits.
 
+Every file is given a little time at first. What needs more waits once more, and never takes all the processes: so a
+hundred files that are made to be slow keep nobody else waiting for the time that all of them take.
+
 A process that ends, hangs, or says what is no answer gives `unknown`, and is replaced when the next file comes. Nothing
 that it says is believed beyond its form. Whoever is cancelled ends the process that worked for it.
 """
@@ -11,9 +14,10 @@ import base64
 import contextlib
 import hashlib
 import json
+import signal
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from .contract import ENGINE, Findings, Limits, Verdict, from_json, judged
@@ -31,6 +35,8 @@ COMMAND = (
 )
 ANSWER = 1 << 20  # bytes of a line
 MANY = 500  # files until a process is replaced
+AT_FIRST = 1.0  # seconds of CPU time
+WAITED = 10.0  # seconds of wall clock for that
 
 
 class Broken(Exception):
@@ -85,6 +91,11 @@ class Worker:
         except (ValueError, RecursionError) as fault:
             raise Broken("the scanner says what is no answer") from fault
 
+    @property
+    def spent(self) -> bool:
+        """The kernel has ended it for the CPU time that it took."""
+        return self._process.returncode == -signal.SIGXCPU
+
     async def end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
@@ -111,6 +122,7 @@ class Scanner:
         self._commands, self._scratch = tuple(commands), scratch
         self._idle: list[Worker] = []
         self._turns = asyncio.Semaphore(workers)
+        self._long = asyncio.Semaphore(max(1, workers - 1))
         self._closed = False
 
     @property
@@ -125,24 +137,33 @@ class Scanner:
 
     async def findings(self, data: Data, name: str) -> Findings:
         """What lies in the file; never raises for the file's sake. `name` is its path in the repo."""
+        first = replace(self._limits, seconds=min(AT_FIRST, self._limits.seconds))
         async with self._turns:
-            findings = await self._looked(data, name)
-            if self._commands:
-                findings = await asked(self._commands, data, name, findings, self._scratch)
-            return findings
+            findings, spent = await self._looked(data, name, first, min(WAITED, self._seconds))
+            if not spent:
+                return await self._also(data, name, findings)
+        async with self._long, self._turns:
+            findings, _ = await self._looked(data, name, self._limits, self._seconds)
+            return await self._also(data, name, findings)
 
-    async def _looked(self, data: Data, name: str) -> Findings:
+    async def _also(self, data: Data, name: str, findings: Findings) -> Findings:
+        return await asked(self._commands, data, name, findings, self._scratch) if self._commands else findings
+
+    async def _looked(self, data: Data, name: str, limits: Limits, seconds: float) -> tuple[Findings, bool]:
+        """And whether with more time there might be more."""
         if self._closed:
-            return Findings(problems=("the scanner is closed",), passing=True)
+            return Findings(problems=("the scanner is closed",), passing=True), False
         worker: Worker | None = None
         try:
             worker = await self._worker()
-            async with asyncio.timeout(self._seconds):
-                findings = await worker.look(data, name, self._limits)
+            async with asyncio.timeout(seconds):
+                findings = await worker.look(data, name, limits)
         except (Broken, TimeoutError) as fault:
             await self._end(worker)
-            told = str(fault) or f"budget: the scanner took more than {self._seconds:g} s"
-            return Findings(problems=(told,), passing=True)
+            told = str(fault) or f"budget: the scanner took more than {seconds:g} s"
+            more = seconds < self._seconds if isinstance(fault, TimeoutError) else limits != self._limits
+            spent = isinstance(fault, TimeoutError) or (worker is not None and worker.spent)
+            return Findings(problems=(told,), passing=True), spent and more
         except BaseException:
             await self._end(worker)
             raise
@@ -150,7 +171,7 @@ class Scanner:
             await worker.end()
         else:
             self._idle.append(worker)
-        return findings
+        return findings, limits != self._limits and any("budget: " in problem for problem in findings.problems)
 
     async def _worker(self) -> Worker:
         while self._idle:

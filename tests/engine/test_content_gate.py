@@ -17,7 +17,7 @@ from proxy_addon.fetch.fill import TAIL
 from proxy_addon.scan import Data, Findings, Limits, Scanner, scanning
 from proxy_addon.store.local import DiskStore
 from tests.conftest import Starter
-from tests.engine.rig import Got, Rig, drained, request_for, until
+from tests.engine.rig import LINK, Got, Rig, drained, request_for, until
 from tests.hub import Repo, Synthetic, TestHub
 from tests.hub.ask import ask as direct
 from tests.hub.repo import Storage
@@ -216,7 +216,7 @@ async def test_a_small_one_that_comes_slowly_is_sent_as_a_large_one(
     monkeypatch.setattr(gate, "PATIENCE", 0.1)
     data = made.legacy(made.payload("os", 2), bytes(9_000_000))
     url, r = add(hub, model__pt=data), await ruled()
-    hub.knob(host="cdn-lfs*", hold="cdn", hold_at=5_000_000)
+    hub.knob(host="cdn-lfs*", hold="cdn", hold_at=1_000_000)
     head = await got(r, f"{url}/model.pt", method="HEAD")
     assert head.status == 200
     reply = await opened(r, f"{url}/model.pt")
@@ -289,16 +289,16 @@ async def test_native_xet_goes_by_unseen_and_is_refused(hub: TestHub, ruled: Rul
 
 
 @pytest.mark.parametrize(("rules", "status"), [(SCAN, 403), (LAX, 200)])
-async def test_bytes_that_are_one_clients_own_are_not_looked_into(
+async def test_bytes_of_which_nothing_is_to_be_kept_are_not_looked_into(
     hub: TestHub, ruled: Ruled, rules: str, status: int
 ) -> None:
     files = {"a.bin": GOOD, "config.json": b"{}", "noise": b"x"}
     hub.add(Repo("acme/mine", "model", files=dict(files), private=True, readers={"hf_reader"}))
-    r = await ruled(rules)
+    r, own = await ruled(rules), {"Authorization": "Bearer hf_reader", **LINK}
     for name, due in (("a.bin", status), ("noise", status), ("config.json", 200)):
-        reply = await got(r, f"{H}/acme/mine/resolve/main/{name}", {"Authorization": "Bearer hf_reader"})
+        reply = await got(r, f"{H}/acme/mine/resolve/main/{name}", own)
         assert reply.status == 307  # nothing of it yet
-        reply = await got(r, H + (reply.header("Location") or ""), {"Authorization": "Bearer hf_reader"})
+        reply = await got(r, H + (reply.header("Location") or ""), own)
         assert reply.status == due, name
         if due == 403:
             assert f"{name} could not be scanned" in denied(reply, "scan.on_error")

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from proxy_addon.scan import Command, Findings, Piece, Scanner, judged, picklescan, unknown
+from proxy_addon.scan import Command, Findings, Limits, Piece, Scanner, judged, picklescan, unknown
 from proxy_addon.scan.contract import as_json, from_json
 from proxy_addon.scan.opinions import run
-from proxy_addon.scan.scanning import COMMAND
+from proxy_addon.scan.scanning import AT_FIRST, COMMAND, WAITED
+from tests.engine.rig import until
 
 from . import made
 
@@ -83,7 +84,7 @@ async def test_a_file_that_is_not_there_or_too_short_is_unknown(tmp_path):
 async def test_a_process_that_is_killed_at_work_is_unknown_and_the_next_one_works(tmp_path, sent):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)  # opening it waits for a writer
-    async with scanner() as scans:
+    async with scanner(limits=Limits(seconds=AT_FIRST), seconds=WAITED) as scans:
         await scans.scan(kept(tmp_path, GOOD), "m.bin")
         process = scans._idle[0]._process
         scan = asyncio.create_task(scans.scan([Piece(str(fifo), 0, 10)], "a.pkl"))
@@ -93,6 +94,37 @@ async def test_a_process_that_is_killed_at_work_is_unknown_and_the_next_one_work
         found = await scan
         assert (found.state, found.why) == ("unknown", "the scanner ended while it was at work")
         assert (await scans.scan(kept(tmp_path, GOOD), "m.bin", made.TORCH)).state == "clean"
+
+
+_SLOW = """
+import json, sys, time
+for line in sys.stdin:
+    asked = json.loads(line)
+    slow = asked["name"] == "slow"
+    if slow and asked["limits"]["seconds"] > 1:
+        time.sleep(60)
+    said = {"kind": "none", "imports": [], "template": None, "problems": ["budget: time"] if slow else []}
+    print(json.dumps({"id": asked["id"], "findings": said}), flush=True)
+"""
+
+
+async def test_files_that_take_long_keep_no_others_waiting(tmp_path):
+    async with scanner(command=script(tmp_path, _SLOW)) as scans:
+        slow = [asyncio.create_task(scans.scan(b"x", "slow")) for _ in range(5)]
+        await until(scans._long.locked)
+        async with asyncio.timeout(20):
+            for _ in range(8):
+                assert (await scans.scan(b"x", "quick")).state == "clean"
+        assert not any(each.done() for each in slow)
+        for each in slow:
+            each.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+
+
+async def test_what_needs_more_time_than_at_first_is_given_it(tmp_path):
+    asks = _SLOW.replace("time.sleep(60)", "slow = False")
+    async with scanner(command=script(tmp_path, asks)) as scans:
+        assert (await scans.scan(b"x", "slow")).state == "clean"
 
 
 @pytest.mark.fault("R22")
