@@ -188,9 +188,15 @@ class Files:
     async def _ask(self, request: Request, file: File, outcome: Outcome, *, hurry: bool) -> Found | Refused | Reply:
         agent = request.headers.get("user-agent") or "hubgate"
         inquiry, reload = self._inquiries[file.hub], outcome.fwd is Fwd.REQUEST
-        asked, collapsed = await self._means.flights.join(
-            f"head:{file.key}", lambda: inquiry.ask(file, agent, hurry=hurry, reload=reload)
-        )
+
+        async def ask() -> Found | Refused:
+            if outcome.fwd is Fwd.URI_MISS and inquiry.names_commits:  # one who asked has come back since we looked
+                key = file.key if file.pinned else file.ref_key
+                if rows := await self._means.store.responses.get(key):
+                    return Found(file, rows[0], Outcome(hit=True))
+            return await inquiry.ask(file, agent, hurry=hurry, reload=reload)
+
+        asked, collapsed = await self._means.flights.join(f"head:{file.key}", ask)
         match asked:
             case Found() if not asked.outcome.hit:
                 new = replace(asked.outcome, fwd=outcome.fwd, collapsed=collapsed)

@@ -434,7 +434,7 @@ def lfs_link(ruled: Ruled, repo: Repo) -> str:
 def link(path: str) -> Callable[[Ruled, Repo], str]:
     def ask(ruled: Ruled, repo: Repo) -> str:
         url = f"https://{HOSTS[repo.hub]}/{path.format(id=repo.id, sha=repo.file('x-Q4_K_M.gguf').sha256)}"
-        return ruled.site.proxy.ask(url, headers=READERS[repo.hub])["Location"] or ""
+        return ruled.site.proxy.ask(url, headers=READERS[repo.hub] | {"Cache-Control": "no-store"})["Location"] or ""
 
     return ask
 

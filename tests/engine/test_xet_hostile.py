@@ -16,7 +16,7 @@ from proxy_addon.hub.terms import Fetch, Segment, Told
 from proxy_addon.store.contract import Manifest
 from proxy_addon.xorb.frames import MOST, Frames
 from tests.conftest import Starter
-from tests.engine.rig import Rig, drained, request_for, until
+from tests.engine.rig import LINK, Rig, drained, request_for, until
 from tests.engine.test_xet import TRANSFER, true
 from tests.engine.test_xet_proof import PATH, blob_of, knowing, native, path_of, settled
 from tests.engine.xet_client import CAS, H, XetClient, links, rebuilt
@@ -104,7 +104,7 @@ async def test_another_hub_has_no_say(hub: TestHub, start: Starter) -> None:
     fields = {"X-Xet-Hash": xet, "X-Linked-Etag": f'"{FALSE}"', "X-Linked-Size": str(len(body))}
     hub.knob(host="*modelscope*", headers=fields)
     url = "https://www.modelscope.cn/models/acme/private/resolve/master/old.bin"
-    assert (await r.get(url, {"Authorization": "Bearer ms_reader"})).header("X-Xet-Hash") == xet
+    assert (await r.get(url, {"Authorization": "Bearer ms_reader"} | LINK)).header("X-Xet-Hash") == xet
     hub.unknob()
     hub.knob(host=TRANSFER, corrupt_at=70_000)
     assert [got.cut for got in await client.fetch(await client.told(xet))] == [False, True]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import socket
 
 import pytest
 
@@ -81,10 +81,10 @@ async def test_of_several_addresses_those_that_are_public(monkeypatch: pytest.Mo
     """And the one that was looked at, not the name, is what is connected to."""
     answers = [["127.0.0.1", "8.8.8.8"], ["10.0.0.1"]]
 
-    async def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+    def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
         return [(2, 1, 6, "", (address, port)) for address in answers.pop(0)]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     assert await Resolver(ConnectTo()).checked("rebinds.example", 443) == ("8.8.8.8", 443)
     with pytest.raises(UpstreamFailed):
         await Resolver(ConnectTo()).checked("rebinds.example", 443)
