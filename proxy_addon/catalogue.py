@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from .core.messages import StoredResponse
 from .hub.classify import Classifier
 from .hub.paths import quoted_rev
-from .hub.resources import COMMIT, File, Repo
+from .hub.resources import COMMIT, LEASED, File, Repo
 from .hub.targets import Target, file_of
 from .store.blobs import Listed
 from .store.contract import Manifest
@@ -23,6 +23,7 @@ from .store.local import DiskStore
 
 BATCH = 1000
 _ALGORITHMS = ("", "sha256:", "git:")
+_WAYS = ("", LEASED)  # how keys begin: of what all may have, and of what holders of a lease may
 _CLASSIFIER = Classifier(enabled=("huggingface", "modelscope"))
 
 
@@ -64,10 +65,11 @@ class Catalogue:
     async def entries(self) -> list[Entry]:
         """Every blob."""
         named = defaultdict[str, set[File]](set)
-        async for key, rows in self._rows("file:"):
-            if (file := file_of(key)) is not None:
-                for row in rows:
-                    named[row.blob or ""].add(file)
+        for way in _WAYS:
+            async for key, rows in self._rows(f"{way}file:"):
+                if (file := file_of(key.removeprefix(way))) is not None:
+                    for row in rows:
+                        named[row.blob or ""].add(file)
         found: list[Entry] = []
         at = ""
         while batch := await self._store.blobs.listing(at, BATCH):
@@ -88,9 +90,9 @@ class Catalogue:
         """What the target's revision is called in keys: as it is named, and by its commit if that is known here."""
         if target.rev is None:
             return set()
-        rows = () if COMMIT.match(target.rev) else await self._store.responses.get(_ref_key(target))
-        commit = dict(rows[0].facts).get("commit") if rows else None
-        return {target.rev, commit} - {None}  # type: ignore[return-value]
+        keys = () if COMMIT.match(target.rev) else _ref_keys(target)
+        rows = [row for key in keys for row in await self._store.responses.get(key)]
+        return {target.rev, *(commit for row in rows if (commit := dict(row.facts).get("commit")))}
 
     async def of(self, target: Target) -> list[Entry]:
         """The blobs of a repo's files, at any revision or at the one that is named; of each only those files."""
@@ -120,7 +122,8 @@ class Catalogue:
         documents = {blob for blob in await self.documents(target) if blob in entries and not entries[blob].files}
         keys = [key async for key, _ in self._about(target, revisions)]
         for prefix in _prefixes("file", target.repo, revisions):
-            await self._store.responses.invalidate(prefix)
+            for way in _WAYS:
+                await self._store.responses.invalidate(way + prefix)
         for key in keys:
             await self._store.responses.put(key, ())
         await self._forget_refs(target)
@@ -129,10 +132,10 @@ class Catalogue:
         return gone, stay
 
     async def _forget_refs(self, target: Target) -> None:
-        if target.rev is None:
-            await self._store.responses.invalidate(f"ref:{target.repo.key}@")
-        else:
-            await self._store.responses.put(_ref_key(target), ())
+        for way in _WAYS if target.rev is None else ():
+            await self._store.responses.invalidate(f"{way}ref:{target.repo.key}@")
+        for key in _ref_keys(target) if target.rev is not None else ():
+            await self._store.responses.put(key, ())
 
     async def _about(
         self, target: Target, revisions: Collection[str]
@@ -184,8 +187,8 @@ def _revision_in(tail: str) -> str:
     return parse_qs(query).get("Revision", [""])[0]
 
 
-def _ref_key(target: Target) -> str:
-    return f"ref:{target.repo.key}@{quoted_rev(target.rev or '')}"
+def _ref_keys(target: Target) -> list[str]:
+    return [f"{way}ref:{target.repo.key}@{quoted_rev(target.rev or '')}" for way in _WAYS]
 
 
 def _by_source(manifest: Manifest) -> set[File]:

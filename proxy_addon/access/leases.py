@@ -38,7 +38,7 @@ class Leases:
         self.timer, self._lasts, self._grace = timer, lasts, grace
         self._key = key or os.urandom(32)
         self._since: TTLCache[tuple[str, str], float] = TTLCache(MOST, lasts + grace, timer)
-        self._refused: TTLCache[tuple[str, str], float] = TTLCache(MOST, lasts, timer)
+        self._refused: TTLCache[tuple[str, str], float] = TTLCache(MOST, lasts + grace, timer)
         self._changed: TTLCache[str, float] = TTLCache(MOST, lasts + grace, timer)
         self._closed: TTLCache[str, bool] = TTLCache(MOST // 4, lasts, timer)
 

@@ -16,12 +16,12 @@ from typing import Protocol
 
 from cachetools import TTLCache
 
+from ..core.freshness import from_later
 from ..core.messages import Headers, Request, StoredResponse
 
 PROOF_LASTS = 24 * 3600.0  # seconds
 _REFUSAL_LASTS = 300.0
 _RENEW = 600.0  # a younger proof is not written again
-_SKEW = 60.0  # seconds that another's clock may be ahead: a proof from later than that is none
 _LISTING, _VIEWING, _PULLING, _SHOWING = "listing:", "viewing:", "pulling:", "showing:"
 _CREDENTIALS = ("authorization", "cookie")
 _KEY = os.urandom(32)
@@ -97,7 +97,9 @@ class PublicRepos:
             await self._rows.put(_row(repo), ())
 
     def _holds(self, rows: Sequence[StoredResponse]) -> bool:
-        return bool(rows) and -_SKEW < self._clock() - rows[0].response_time < PROOF_LASTS
+        """Not from a time that is yet to be: nobody knows how old such a proof is."""
+        now = self._clock()
+        return bool(rows) and not from_later(rows[0], now) and now - rows[0].response_time < PROOF_LASTS
 
 
 class Named(Protocol):

@@ -63,7 +63,7 @@ _TOLD = _KEPT | frozenset(
 )
 _SENT = frozenset({"user-agent", "accept", "content-type"})
 _REFUSALS = frozenset({200, 401, 403, 404, 429})  # 200: in words
-_PAGES = ("raw", "static", "list")  # documents that may be HTML
+_PAGES = ("raw", "static")  # documents that may be HTML
 
 
 @dataclass(frozen=True, slots=True)

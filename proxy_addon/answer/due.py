@@ -1,5 +1,8 @@
-"""Whether a success is what was due: where a hub's API speaks JSON, a page for browsers is none, nor is JSON that
-breaks off. ModelScope's answers say themselves whether they are a success (`hub.modelscope.failure_of`)."""
+"""Whether a success is what was due: where a hub's API speaks JSON, what breaks off is none.
+
+A page for browsers is turned down before, by its head (`mirrored`). ModelScope's answers say themselves whether they
+are a success (`hub.modelscope.failure_of`).
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def _speaks_json(doc: Document, answer: Answer) -> bool:
     if doc.hub != hf.HUB:
         return False
     told = (answer.headers.get("content-type") or "").lower()
-    return doc.edit or doc.what == "manifest" or (doc.what == "list" and ("json" in told or "html" in told))
+    return doc.edit or doc.what == "manifest" or (doc.what == "list" and "json" in told)
 
 
 def _parses(data: bytes) -> bool:

@@ -51,7 +51,7 @@ class Behind:
             manifest = Manifest(self.blob, self.size, public=self.public, source=self.url)
         elif not (self.public or manifest.sealed):
             manifest = replace(manifest, public=False)
-        fill, _ = await self.means.fills.join(manifest, self.source)
+        fill, _ = await self.means.fills.join(manifest, self.source, url=self.url)
         return fill
 
 

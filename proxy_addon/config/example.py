@@ -32,7 +32,7 @@ access:                           # files of gated and private repos: bytes are 
   offline_grace: 0s               # and how long past that while the hub cannot be asked; 0s: refused then
 # rules: [rules/]                 # rule files; beside this file, if they are there; a path that is named must be there
 scan:                             # of files whose content a rule asks about
-  seconds: 60s                    # for one file; then its content counts as unknown
+  seconds: 60s                    # for one file, of the processor 20 s at most; then its content counts as unknown
   workers: 2                      # processes, each with one file at a time and at most 768 MiB
   commands: []                    # further scanners: picklescan, or [program, "{file}"] (exit 0 clean, 1 found)
 upstream:

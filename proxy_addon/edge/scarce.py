@@ -29,6 +29,8 @@ class Scarce:
     def heard(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """The loop's exception handler."""
         fault = context.get("exception")
+        if isinstance(fault, ValueError) and "_start_serving" in context["message"]:
+            return  # it would have listened again by now, and was closed meanwhile
         if not ("accept" in context["message"] and isinstance(fault, OSError) and fault.errno in _SCARCE):
             loop.default_exception_handler(context)
             return

@@ -18,10 +18,10 @@ TRIES = 4  # of what may go away by itself
 PATIENCE = 20  # waits for one thing that the hub itself asks for
 _PASSING = frozenset({429, 500, 502, 503, 504})
 _WHY = {
-    "RepoNotFound": "there is no such repo, or it is private: hubgate keeps only what anybody may fetch",
+    "RepoNotFound": "there is no such repo, or it is private: hubgate prefetches only what anybody may fetch",
     "RevisionNotFound": "there is no such revision",
     "EntryNotFound": "there is no such file any more",
-    "GatedRepo": "it is gated: hubgate keeps only what anybody may fetch",
+    "GatedRepo": "it is gated: hubgate prefetches only what anybody may fetch",
 }
 _CODES = {str(ms.NO_REPO): "RepoNotFound", str(ms.GATED): "GatedRepo", str(ms.NO_SUCH): "EntryNotFound"}
 LARGEST_WORDS = 4096  # bytes of an answer that are read for a reason

@@ -110,3 +110,12 @@ def test_whose_a_principal_is_says_every_line_of_his() -> None:
     names = {principal(Headers(each)) for each in asking}
     assert len(names) == len(asking) and {len(name) for name in names} == {32}
     assert principal(Headers((("Authorization", ""),))) == "" == principal(Headers())
+
+
+def test_a_refusal_outruns_for_as_long_as_a_lease_may_stand_in(timer: Timer) -> None:
+    leases, before = Leases(timer, lasts=1, grace=3600), timer.now
+    timer.now += 1
+    leases.revoke("a", "x")
+    timer.now += 5
+    leases.grant("a", "x", before)
+    assert not leases.stands_in("a", "x")

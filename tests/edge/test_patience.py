@@ -51,6 +51,7 @@ async def test_who_closes_his_window_and_pings_is_cut(engine: StandIn, serve: Se
             peer.h2.ping(b"i am her")
             peer.flush()
             await asyncio.sleep(0.05)
+    assert [aborted for *_, aborted in await engine.records(1)] == [True]
 
 
 async def test_who_reads_slowly_is_not(engine: StandIn, serve: Serve) -> None:

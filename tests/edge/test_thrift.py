@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+from types import SimpleNamespace
+
+import pytest
 
 from proxy_addon.edge.admission import Open
 from proxy_addon.edge.thrift import give_back, trim
@@ -15,21 +19,39 @@ async def looks(open: Open, quiet: float = 0.01) -> None:
 
 
 async def test_it_is_given_back_once_after_each_busy_time() -> None:
-    open, given = Open(), list[int]()
-    task = asyncio.create_task(give_back(open, lambda: given.append(open.begun), 0.01))
+    open, given, heard = Open(), list[int](), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def trimmed() -> None:
+        given.append(open.begun)
+        loop.call_soon_threadsafe(heard.set)
+
+    task = asyncio.create_task(give_back(open, trimmed, 0.01))
     await looks(open)
     assert given == [], "nothing has been under way yet"
     with open:
         await looks(open)
         assert given == [], "something is under way"
+    await once(heard)
     await looks(open)
     assert given == [1]
     with open, open:
         pass
-    await looks(open)
+    await once(heard)
     assert given == [1, 3]
     task.cancel()
 
 
-def test_the_c_library_has_it_or_needs_it_not() -> None:
+async def once(heard: asyncio.Event) -> None:
+    async with asyncio.timeout(10):
+        await heard.wait()
+    heard.clear()
+
+
+def test_the_c_library_is_asked_for_all_that_is_free_if_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     trim()
+    asked = list[int]()
+    for library in (SimpleNamespace(malloc_trim=asked.append), SimpleNamespace()):
+        monkeypatch.setattr(ctypes, "CDLL", lambda name, library=library: library)
+        trim()
+    assert asked == [0]

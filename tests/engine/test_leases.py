@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from proxy_addon.answer.blobs import SAMPLE
+from proxy_addon.catalogue import Catalogue
 from proxy_addon.core.messages import Finished, Headers, Pass
 from proxy_addon.core.status import Outcome
+from proxy_addon.hub.targets import target
 from proxy_addon.store.contract import Manifest
+from proxy_addon.store.local import DiskStore
 from tests.conftest import Starter
 from tests.engine.rig import Clock, Got, Rig, drained, request_for, rig, settings_for, until
 from tests.engine.test_hostile import _joining
@@ -601,3 +604,33 @@ async def test_what_a_lease_brought_is_nowhere_for_all(hub: TestHub, start: Star
     assert [manifest is not None and manifest.public for manifest in kept] == [False]
     bare = next(q for q in hub.requests(host="cdn-lfs*"))
     assert (await r.get(f"https://{bare.host}{bare.path}")).status == 403
+
+
+# -- what the catalogue knows ----------------------------------------------------------------------------------------
+
+
+async def test_what_is_removed_is_forgotten_for_holders_too(hub: TestHub, start: Starter, place: Place) -> None:
+    r, url, named = await start(), place.url("w.bin"), target(f"{'ms' if place.ms else 'hf'}:acme/shut")
+    assert (await r.get(url, place.alice)).body == place.data("w.bin")
+    await r.idle()
+    store = r.parts.store
+    assert isinstance(store, DiskStore)
+    (entry,) = await Catalogue(store).of(named)
+    assert [file.path for file in entry.files] == ["w.bin"]
+    assert await Catalogue(store).remove(named) == ([entry], [])
+    assert list(await store.responses.listing("leased:", "", 10)) == []
+    hub.clear()
+    assert (await r.get(url, place.alice)).body == place.data("w.bin")
+    assert hub.bytes_sent(blob=entry.blob.removeprefix("sha256:")) >= entry.size
+
+
+async def test_bytes_that_holders_read_elsewhere_stay(hub: TestHub, start: Starter, hf: Place) -> None:
+    hub.add(Repo("acme/copy", files={"c.bin": WEIGHTS}, storage={"c.bin": "lfs"}))
+    r = await start()
+    for url, who in ((hf.url("w.bin"), hf.alice), (f"{H}/acme/copy/resolve/main/c.bin", {})):
+        assert (await r.get(url, who)).body == hf.data("w.bin")
+        await r.idle()
+    store = r.parts.store
+    assert isinstance(store, DiskStore)
+    gone, stay = await Catalogue(store).remove(target("hf:acme/copy"))
+    assert gone == [] and [file.path for entry in stay for file in entry.files] == ["c.bin"]

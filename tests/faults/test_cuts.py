@@ -209,10 +209,10 @@ def test_a_document_that_never_ends_is_refused_and_takes_no_memory(hub: TestHub,
 def test_what_is_only_passed_on_ends_as_it_came(
     hub: TestHub, hasty: Hubgate, tmp_path: Path, effect: dict[str, object]
 ) -> None:
-    """A private file: nothing of it is kept, and nothing can be resumed."""
+    """A private text: nothing of it is kept, and nothing can be resumed."""
     token = "Authorization: Bearer hf_reader"
-    hub.knob(path="/api/resolve-cache/*", **effect)
-    url = "https://huggingface.co/acme/private/resolve/main/config.json"
+    hub.knob(path="/acme/private/raw/*", **effect)
+    url = "https://huggingface.co/acme/private/raw/main/config.json"
     for how in ("--http1.1", "--http2"):
         got = curl(hasty, tmp_path / "curl", url, how, "-L", "-H", token, "-H", "Cache-Control: no-store")
         assert got.cut and got.size > 0, got

@@ -58,3 +58,21 @@ async def test_it_is_told_once_in_a_while(caplog: pytest.LogCaptureFixture) -> N
     assert len(caplog.records) == 2
     scarce.heard(loop, {"message": "Task exception was never retrieved", "exception": ValueError("x")})
     assert "never retrieved" in caplog.text, "all else is told as ever"
+
+
+async def test_a_listener_that_was_closed_while_it_waited_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    """asyncio listens again after a second, whether or not the socket is still there."""
+    loop, told = asyncio.get_running_loop(), list[dict[str, object]]()
+    scarce = Scarce()
+    listening, over = socket.create_server(("127.0.0.1", 0)), asyncio.Event()
+
+    def heard(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        told.append(context)
+        scarce.heard(loop, context)
+        over.set()
+
+    loop.set_exception_handler(heard)
+    listening.close()
+    loop.call_soon(loop._start_serving, asyncio.Protocol, listening)  # type: ignore[attr-defined]
+    await asyncio.wait_for(over.wait(), 5)
+    assert len(told) == 1 and not caplog.records and not scarce.reasons
