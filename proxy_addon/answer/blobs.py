@@ -90,7 +90,7 @@ async def reply(
     fresh = not settled or manifest is None or not manifest.sealed or manifest.size != stored.size
     if manifest is None or manifest.size != stored.size:
         manifest = Manifest(stored.blob, stored.size, public=public, source=stored.url)
-    target = manifest
+    target = replace(manifest, public=public or manifest.public)
     fill: Fill | None = None
     if fresh:
         fill, joined = await joining(target)

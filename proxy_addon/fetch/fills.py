@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import replace
 from functools import partial
@@ -27,6 +28,8 @@ class Fills:
         self._disproven: TTLCache[str, bool] = TTLCache(4096, DISPROVEN_FOR)
         self._alone: dict[Fill, str] = {}  # the URL by which all of it comes
         self._brought: LRUCache[str, str] = LRUCache(65_536)
+        self._opening: set[Fill] = set()  # had openly now, of what others have brought and is here no more
+        self._promised: set[asyncio.Task[None]] = set()
         self.disproved = 0  #: how many have ended because what came was not what had been promised
         self.trouble: str | None = None  #: why the last write failed; None once one succeeded
 
@@ -71,7 +74,7 @@ class Fills:
         return fill if fill is not None and fill.error is None and not fill.diskless else None
 
     async def _begin(self, manifest: Manifest, source: Source, stream: bool, url: str) -> tuple[Fill, Source]:
-        diskless, present = False, set[int]()
+        diskless, opens, present = False, False, set[int]()
         self._blobs.pin(manifest.blob)  # the fill's own, given back when it closes
         try:
             open, manifest = manifest.public, await self._blobs.create(manifest)
@@ -79,6 +82,7 @@ class Fills:
                 await self._blobs.set_public(manifest.blob, False)  # somebody else wanted to have it openly
                 manifest = replace(manifest, public=False)
             present = await self._blobs.present(manifest.blob)
+            opens = open and manifest.sealed and not (manifest.public or present)
         except OSError as fault:
             log.error("cannot store %s: %s; the download goes on without the cache", manifest.blob, fault)
             diskless, self.trouble = True, str(fault)
@@ -98,6 +102,8 @@ class Fills:
         )
         if url and not (present or manifest.sealed):
             self._alone[fill] = url
+        if opens:
+            self._opening.add(fill)
         self._all.add(fill)
         if not diskless:
             self._open[manifest.blob] = fill
@@ -115,13 +121,24 @@ class Fills:
             self.trouble = self.trouble or "a piece was refused"
         elif fill.manifest.sealed:
             self.trouble = None
+        if fill in self._opening and fill.pieces.present:  # each was checked against the digests on record
+            task = asyncio.ensure_future(self._open_to_all(fill.manifest.blob))
+            self._promised.add(task)
+            task.add_done_callback(self._promised.discard)
         self._all.discard(fill)
+        self._opening.discard(fill)
         self._alone.pop(fill, None)
         if self._open.get(fill.manifest.blob) is fill:
             del self._open[fill.manifest.blob]
+
+    async def _open_to_all(self, blob: str) -> None:
+        with contextlib.suppress(OSError):
+            await self._blobs.set_public(blob, True)
 
     async def close(self) -> None:
         """Stop all; readers are cut short."""
         for fill in list(self._all):
             fill.cancel(BodyLost("the proxy stops"))
         await asyncio.sleep(0)
+        if self._promised:
+            await asyncio.wait(self._promised, timeout=5)

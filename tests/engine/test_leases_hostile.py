@@ -223,3 +223,19 @@ async def test_what_comes_again_after_it_was_evicted_is_not_for_who_has_other_by
     assert (await reader).body == hf.data("w.bin")
     got = await other
     assert (got.status >= 400 or got.cut) and hf.data("w.bin")[:1000] not in got.body
+
+
+async def test_what_was_evicted_and_comes_openly_is_for_all_from_then_on(
+    hub: TestHub, start: Starter, hf: Place
+) -> None:
+    """Also without the hub: nothing is left to compare."""
+    hub.add(Repo("open/same", files={"x.bin": WEIGHTS}, storage={"x.bin": "lfs"}))
+    url, r = f"{H}/open/same/resolve/main/x.bin", await start()
+    assert (await r.get(hf.url("w.bin"), hf.alice)).status == 200
+    await r.idle()
+    await asyncio.to_thread(r.parts.store.blobs._held.drop, f"sha256:{WEIGHTS.sha256}")
+    assert (await r.get(url)).body == hf.data("w.bin")
+    await r.idle()
+    hub.stop()
+    got = await r.get(url)
+    assert (got.status, got.body) == (200, hf.data("w.bin"))
