@@ -14,7 +14,9 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-SIZE = 160_000_000
+SIZE = (
+    640_000_000  # room for what is left of pieces whose index was spoilt, ten minutes long: full it is on purpose only
+)
 _STEPS = (1 << 20, 1 << 16, 1 << 12)
 
 

@@ -139,6 +139,8 @@ class Reading:
         """All has come, or the reply was cut."""
         if self.ours and self.want.to != "open" and self.text == PAGE:
             return Verdict("the hub's own page")
+        if self.ours and self.want.to != "open" and not (whole or self.got):
+            return Verdict("cut, nothing of it")
         if self.ours and self.want.to != "open":
             kind = "given to a wrong token" if self.want.to == "closed" else "denied by a rule, but given"
             return Verdict("given", ((kind, self.told),))
