@@ -14,9 +14,8 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-SIZE = (
-    640_000_000  # room for what is left of pieces whose index was spoilt, ten minutes long: full it is on purpose only
-)
+#: Bytes. Full it is on purpose only: pieces whose index was spoilt are left lying for ten minutes.
+SIZE = 640_000_000
 _STEPS = (1 << 20, 1 << 16, 1 << 12)
 
 
