@@ -1,7 +1,8 @@
 """Collects what a crash left behind: a little at a time, while the store is in use.
 
 Left behind can be: a file that no row names (killed between file and row, or between row and file in an eviction), a
-row whose file is gone, pieces whose blob the index does not know, and a blob that nobody finished within a day. Each is
+row whose file is gone, pieces, bytes and digests whose blob the index does not know (the page with its manifest was
+damaged), and a blob that nobody finished within a day. Each is
 harmless to a reader; the sweep gives the space back. What is younger than `grace` may be another process's work in
 progress.
 """
@@ -27,12 +28,26 @@ def sweep(
         if not pinned(blob):
             index.forget(blob)
             yield 1
+    for blob in _ownerless(index):
+        index.forget(blob)
+        yield 1
     for blob, _ in pieces.oldest():
         if index.manifest(blob) is None:
             pieces.drop(blob)
             yield 1
     for number in range(256):
         yield _folder(pieces, f"{number:02x}", now - grace)
+
+
+def _ownerless(index: Index) -> list[str]:
+    owners = {"b": "substr(key, 3)", "u": "substr(key, 3, length(key) - 9)"}  # "u:{blob}#{6 digits}"
+    sql = "SELECT DISTINCT {1} AS owner FROM Cache WHERE key > '{0}:' AND key < '{0};' AND NOT EXISTS ({2})"
+    known = "SELECT 1 FROM Cache AS m WHERE m.key = 'm:' || {0} AND m.raw = 1"
+    return [
+        str(owner)
+        for row, name in owners.items()
+        for (owner,) in index.rows.select(sql.format(row, name, known.format(name.replace("key", "Cache.key"))))
+    ]
 
 
 def _folder(pieces: Pieces, folder: str, before: float) -> int:

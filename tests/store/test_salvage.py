@@ -257,3 +257,20 @@ async def test_both_databases_may_turn_out_damaged_in_one_piece_of_work(opened: 
         return "done"
 
     assert await store._lanes.read(work) == "done" and store.replaced == 2
+
+
+async def test_what_is_left_of_a_blob_without_its_manifest_is_swept(opened: Opener, root: Path) -> None:
+    store = await opened()
+    await stock(store)
+    await fill(store.blobs, "small", b"x" * 100)
+    await store.close()
+    with sqlite3.connect(root / "index" / "cache.db") as con:
+        con.execute("DELETE FROM Cache WHERE key IN ('m:small', 'm:blob-5')")
+        rest = "SELECT count(*) FROM Cache WHERE key LIKE 'b:small' OR key LIKE 'u:blob-5#%'"
+        assert con.execute(rest).fetchone()[0] >= 1
+    store = await opened()
+    await store.sweep()
+    assert await kept(store) == (len(KEYS), len(BLOBS) - 1)
+    await store.close()
+    with sqlite3.connect(root / "index" / "cache.db") as con:
+        assert con.execute(rest).fetchone()[0] == 0
