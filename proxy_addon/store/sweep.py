@@ -2,9 +2,8 @@
 
 Left behind can be: a file that no row names (killed between file and row, or between row and file in an eviction), a
 row whose file is gone, pieces, bytes and digests whose blob the index does not know (the page with its manifest was
-damaged), and a blob that nobody finished within a day. Each is
-harmless to a reader; the sweep gives the space back. What is younger than `grace` may be another process's work in
-progress.
+damaged), and a blob that nobody finished within a day. Each is harmless to a reader; the sweep gives the space back.
+What is younger than `grace` may be another process's work in progress.
 """
 
 from __future__ import annotations
@@ -29,8 +28,9 @@ def sweep(
             index.forget(blob)
             yield 1
     for blob in _ownerless(index):
-        index.forget(blob)
-        yield 1
+        if not pinned(blob) and index.manifest(blob) is None:  # it may have come again since
+            index.forget(blob)
+            yield 1
     for blob, _ in pieces.oldest():
         if index.manifest(blob) is None:
             pieces.drop(blob)

@@ -43,11 +43,8 @@ def _digest(world: World, rnd: random.Random, name: str, path: str) -> str:
     return file.xet or file.sha256 or file.oid
 
 
-def _gone(_: World, rnd: random.Random) -> Knob:
-    raise NotImplementedError  # not by a knob: see `blow`
-
-
-WEATHER: dict[str, Draw] = {
+#: What each knob is drawn by; None: the hub itself is away.
+WEATHER: dict[str, Draw | None] = {
     "hub cuts": lambda w, r: _somewhere(w, r) | {"drop_after": r.randrange(2_000_000), "drop_rst": r.random() < 0.5},
     "hub stalls": lambda w, r: _somewhere(w, r) | {"stall_after": r.randrange(1_000_000)},
     "hub trickles": lambda w, r: _somewhere(w, r) | {"bandwidth": r.choice((30_000, 300_000))},
@@ -67,8 +64,8 @@ WEATHER: dict[str, Draw] = {
     "led to a private address": lambda w, r: {
         "host": r.choice(CDN), "redirect": r.choice(("http://169.254.169.254/x", "https://127.0.0.1:1/x"))
     },
-    "hub is gone": _gone,
-    "hub is silent": _gone,
+    "hub is gone": None,
+    "hub is silent": None,
 }  # fmt: skip
 
 
@@ -76,14 +73,14 @@ async def blow(name: str, world: World, ledger: Ledger, rnd: random.Random, seco
     """One trouble, from its begin to its end."""
     hub = world.hub
     with ledger.trouble(name, "hub"):
-        if WEATHER[name] is _gone:
+        if (draw := WEATHER[name]) is None:
             await asyncio.to_thread(hub.stop, silent=name == "hub is silent")
             try:
                 await asyncio.sleep(seconds)
             finally:
                 await asyncio.to_thread(hub.start)
             return
-        knob = hub.knob(**WEATHER[name](world, rnd))
+        knob = hub.knob(**draw(world, rnd))
         try:
             await asyncio.sleep(seconds)
         finally:

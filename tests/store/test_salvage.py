@@ -7,6 +7,7 @@ import multiprocessing
 import random
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from proxy_addon.store.index import Index
 from proxy_addon.store.local import DiskStore
 from proxy_addon.store.rows import BrokenRows, Rows
 from proxy_addon.store.salvage import salvage
+from proxy_addon.store.sweep import sweep
 
 from ..contracts.samples import content, fill, read_all, response
 from .conftest import Clock, Opener
@@ -274,3 +276,31 @@ async def test_what_is_left_of_a_blob_without_its_manifest_is_swept(opened: Open
     await store.close()
     with sqlite3.connect(root / "index" / "cache.db") as con:
         assert con.execute(rest).fetchone()[0] == 0
+
+
+async def test_what_came_again_while_others_were_swept_stays(opened: Opener, root: Path) -> None:
+    store = await opened()
+    await stock(store)
+    await store.close()
+    with sqlite3.connect(root / "index" / "cache.db") as con:
+        con.execute("DELETE FROM Cache WHERE key IN ('m:blob-4', 'm:blob-5')")
+    store = await opened()
+    await store.first_sweep
+    with sqlite3.connect(root / "index" / "cache.db") as con:
+        rows = "INSERT INTO Cache (key, raw, store_time, access_time, tag, size, mode, value) "
+        for name in ("lost", "found"):
+            con.execute(f"{rows} VALUES (?, 1, 0.0, 0.0, 'B', 1, 1, x'00')", (f"b:{name}",))
+    steps = sweep(store._index, store._pieces, lambda _: False)
+    gone = {"lost", "found"} - await asyncio.to_thread(left, root, steps)
+    (other,) = {"lost", "found"} - gone
+    await fill(store.blobs, other, b"x" * 100)
+    await asyncio.to_thread(lambda: list(steps))
+    manifest = await store.blobs.manifest(other)
+    assert manifest is not None and await read_all(store.blobs, manifest) == b"x" * 100
+
+
+def left(root: Path, steps: Iterator[int]) -> set[str]:
+    """Of the rows without an owner, after one step."""
+    assert next(steps) == 1
+    with sqlite3.connect(root / "index" / "cache.db") as con:
+        return {key[2:] for (key,) in con.execute("SELECT key FROM Cache WHERE key IN ('b:lost', 'b:found')")}
