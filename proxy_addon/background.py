@@ -11,13 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import pickle
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 
+from .companion import attend
 from .config import Settings, Subscription
 from .core.errors import ConfigError
 from .discreet import log_to_standard_error
@@ -108,16 +107,8 @@ class Syncing:
 
 def main() -> None:
     """Keep in sync what the settings on standard input list, until that is closed."""
-    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal's go to the server too, and it says when
-        signal.signal(number, signal.SIG_IGN)
-    os.nice(NICE)
     log_to_standard_error()
-    try:
-        sys.exit(asyncio.run(_until_told(pickle.load(sys.stdin.buffer))))
-    except ConfigError as error:
-        for fault in error.faults:
-            log.error("%s", fault)
-        sys.exit(1)
+    attend(_until_told, NICE)
 
 
 async def _until_told(settings: Settings) -> int:

@@ -7,9 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import pickle
+import signal
 import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
 
+from .core.errors import ConfigError
+
+log = logging.getLogger(__name__)
 PATIENCE = 10.0  # seconds that it has to end by itself
 _PYTHON = (sys.executable, *(["-O"] if sys.flags.optimize else []), "-P", "-m")
 
@@ -41,3 +49,16 @@ class Companion:
                 with contextlib.suppress(ProcessLookupError):
                     self._process.kill()
                 await self._process.wait()
+
+
+def attend(work: Callable[[Any], Coroutine[Any, Any, int]], nice: int) -> None:
+    """The life of such a process: `work` with what it was given; ends with its exit status."""
+    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal's go to the server too, and it says when
+        signal.signal(number, signal.SIG_IGN)
+    os.nice(nice)
+    try:
+        sys.exit(asyncio.run(work(pickle.load(sys.stdin.buffer))))
+    except ConfigError as error:
+        for fault in error.faults:
+            log.error("%s", fault)
+        sys.exit(1)

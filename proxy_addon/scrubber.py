@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import pickle
 import signal
 import sys
 import threading
 import time
 
-from .companion import Companion
+from .companion import Companion, attend
 from .config import Settings
-from .core.errors import ConfigError
 from .discreet import log_to_standard_error
 from .scrub import Rounds, Standing, StateFile, Stopped
 from .store.local import DiskStore
@@ -90,16 +87,8 @@ class Scrubber:
 
 def main() -> None:
     """Read the cache of the settings on standard input through, until that is closed."""
-    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal's go to the server too, and it says when
-        signal.signal(number, signal.SIG_IGN)
-    os.nice(NICE)
     log_to_standard_error()
-    try:
-        sys.exit(asyncio.run(_until_told(pickle.load(sys.stdin.buffer))))
-    except ConfigError as error:
-        for fault in error.faults:
-            log.error("%s", fault)
-        sys.exit(1)
+    attend(_until_told, NICE)
 
 
 async def _until_told(settings: Settings) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from proxy_addon.fetch.flights import Flights
 from tests.conftest import Starter
 from tests.engine.rig import LINK, Clock, Rig
 from tests.hub import Repo, TestHub
@@ -567,3 +569,37 @@ async def test_whoever_has_a_token_has_a_limit_of_his_own(hub: TestHub, start: S
         assert await followed(r, url, READER) == content(hub, "config.json")
     assert (await r.get(url)).status == 429
     assert [q.headers.get("authorization") for q in hub.requests(status=429)] == [None]
+
+
+async def test_a_branch_leads_to_nothing_that_is_not_there_yet(
+    hub: TestHub, start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who sees the one and not the other asks the hub again."""
+    r, kept = await start(), list[str]()
+    put = type(r.parts.store.responses).put
+
+    async def noted(self: Any, key: str, variants: Any) -> None:
+        kept.append(key.partition(":")[0])
+        await put(self, key, variants)
+
+    monkeypatch.setattr(type(r.parts.store.responses), "put", noted)
+    assert (await r.get(f"{H}/acme/tiny/resolve/main/config.json")).status == 200
+    assert kept.index("file") < kept.index("ref")
+
+
+async def test_who_comes_when_another_has_just_been_told_does_not_ask_again(
+    hub: TestHub, start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He has looked before the other's answer was kept, and comes to the hub's door when that one has left."""
+    r, url, before = await start(), f"{H}/acme/tiny/resolve/main/config.json", list[str]()
+    join = Flights.join
+
+    async def late(self: Any, key: str, work: Any) -> Any:
+        if key.startswith("head:") and not before:
+            before.append(key)
+            assert (await r.get(url)).status == 200
+        return await join(self, key, work)
+
+    monkeypatch.setattr(Flights, "join", late)
+    assert (await r.get(url)).status == 200
+    assert len(before) == 1 and len(hub.requests(method="HEAD", path="/acme/tiny/*")) == 1
