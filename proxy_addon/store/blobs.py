@@ -144,7 +144,7 @@ class DiskBlobs:
                 scheme = blob.partition(":")[0]
                 what = "the hub sent bytes that are not what their name says"
                 case = Case("hub", manifest, what, blob, f"{scheme}:{found}" if found else "")
-                await self._lanes.write(self.pieces.condemn, case, landed)
+                await self._lanes.write_pieces(self.pieces.condemn, case, landed)  # behind what is being written of it
         finally:
             self._stale(blob)
             self._memory.drop(bytes_key(blob))

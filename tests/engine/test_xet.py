@@ -13,11 +13,9 @@ from proxy_addon.answer.reconstructions import LARGEST
 from proxy_addon.core.messages import StoredResponse
 from tests.conftest import Starter
 from tests.engine.rig import Clock, Rig, until
-from tests.engine.xet_client import CAS, H, XetClient, links, rebuilt
+from tests.engine.xet_client import CAS, TRANSFER, H, XetClient, links, rebuilt
 from tests.hub import Repo, Synthetic, TestHub
 from tests.hub.ask import ask
-
-TRANSFER = "transfer.xethub.hf.co"
 
 
 def true(hub: TestHub, repo: str = "acme/tiny", path: str = "model.safetensors") -> tuple[str, bytes]:

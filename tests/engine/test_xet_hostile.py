@@ -17,9 +17,9 @@ from proxy_addon.store.contract import Manifest
 from proxy_addon.xorb.frames import MOST, Frames
 from tests.conftest import Starter
 from tests.engine.rig import LINK, Rig, drained, request_for, until
-from tests.engine.test_xet import TRANSFER, true
-from tests.engine.test_xet_proof import PATH, blob_of, knowing, native, path_of, settled
-from tests.engine.xet_client import CAS, H, XetClient, links, rebuilt
+from tests.engine.test_xet import true
+from tests.engine.test_xet_proof import PATH, blob_of, knowing, native, settled
+from tests.engine.xet_client import CAS, TRANSFER, H, XetClient, links, path_of, rebuilt
 from tests.hub import Part, Repo, Spliced, Synthetic, TestHub
 from tests.hub.xorbs import CHUNK
 
@@ -72,7 +72,7 @@ async def test_a_card_does_not_make_a_file_unprovable(hub: TestHub, start: Start
     client, (xet, body) = await knowing(r), true(hub)
     await claimed(hub, r, xet, len(body), "card")
     hub.knob(host=TRANSFER, corrupt_at=70_000)
-    assert [got.cut for got in await client.fetch(await client.told(xet))] == [False, True]
+    assert [got.cut for got in await client.fetch_in_turn(hub, await client.told(xet))] == [False, True]
 
 
 async def test_what_was_told_is_not_forgotten_with_the_process(hub: TestHub, start: Starter) -> None:
@@ -95,7 +95,7 @@ async def test_a_head_that_is_kept_tells_it_again(hub: TestHub, start: Starter) 
     assert engine.quick(request) is not None and known._known.pop(xet) == right
     assert await engine.glance(request) is not None and known._known.get(xet) == right
     hub.knob(host=TRANSFER, corrupt_at=70_000)
-    assert [got.cut for got in await client.fetch(await client.told(xet))] == [False, True]
+    assert [got.cut for got in await client.fetch_in_turn(hub, await client.told(xet))] == [False, True]
 
 
 async def test_another_hub_has_no_say(hub: TestHub, start: Starter) -> None:
@@ -107,7 +107,7 @@ async def test_another_hub_has_no_say(hub: TestHub, start: Starter) -> None:
     assert (await r.get(url, {"Authorization": "Bearer ms_reader"} | LINK)).header("X-Xet-Hash") == xet
     hub.unknob()
     hub.knob(host=TRANSFER, corrupt_at=70_000)
-    assert [got.cut for got in await client.fetch(await client.told(xet))] == [False, True]
+    assert [got.cut for got in await client.fetch_in_turn(hub, await client.told(xet))] == [False, True]
 
 
 # -- where a reconstruction is said to begin --------------------------------------------------------------------------
@@ -214,7 +214,7 @@ async def test_a_crowd_does_not_open_the_way_for_wrong_bytes(hub: TestHub, start
     await asyncio.gather(*(client.fetch(each) for client, each in zip(clients, told, strict=True)))
     await settled(r)
     later = XetClient(r, session="later")
-    assert [got.cut for got in await later.fetch(await later.told(xet))] == [False, True]
+    assert [got.cut for got in await later.fetch_in_turn(hub, await later.told(xet))] == [False, True]
 
 
 async def test_a_range_that_was_taken_twice_was_wrong_once(hub: TestHub, start: Starter) -> None:
@@ -223,7 +223,7 @@ async def test_a_range_that_was_taken_twice_was_wrong_once(hub: TestHub, start: 
     told = await client.told(xet)
     first, last = links(told)
     hub.knob(host=TRANSFER, path=path_of(first), corrupt_at=70_000, times=1)
-    assert [got.cut for got in await client.fetch(told)] == [False, True]
+    assert [got.cut for got in await client.fetch_in_turn(hub, told)] == [False, True]
     assert not (await client.ask(first)).cut  # for the next place where the file has it
     assert (await client.ask(last)).status == 404
 
@@ -285,7 +285,7 @@ async def test_a_range_that_is_dropped_under_the_pass_is_had_again(
     monkeypatch.setattr(Assembly, "_take", dropped)
     told = await client.told(xet)
     hub.knob(host=TRANSFER, path=path_of(links(told)[1]), corrupt_at=70_000)
-    assert [got.cut for got in await client.fetch(told)] == [False, True]
+    assert [got.cut for got in await client.fetch_in_turn(hub, told)] == [False, True]
 
 
 async def test_no_range_is_sent_half_of_one_birth_and_half_of_another(hub: TestHub, start: Starter) -> None:

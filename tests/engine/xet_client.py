@@ -10,7 +10,9 @@ from typing import Any
 from proxy_addon.xorb import codings
 from proxy_addon.xorb.frames import Frames
 from tests.engine.rig import Got, Rig
+from tests.hub import TestHub
 
+TRANSFER = "transfer.xethub.hf.co"
 H = "https://huggingface.co"
 CAS = "https://cas-server.xethub.hf.co"
 
@@ -68,11 +70,27 @@ class XetClient:
         """All ranges at once."""
         return await asyncio.gather(*(self.ask(each) for each in links(told)))
 
+    async def fetch_in_turn(self, hub: TestHub, told: dict[str, Any]) -> list[Got]:
+        """All ranges at once; the hub holds the last, which it has not sent before, until the others are whole."""
+        *others, last = links(told)
+        held: dict[str, Any] = {"host": TRANSFER, "path": path_of(last)}
+        hub.knob(**held, hold=last.url, hold_at=0)
+        ending = asyncio.create_task(self.ask(last))
+        await asyncio.to_thread(hub.wait, 1, **held)
+        got = [await self.ask(each) for each in others]
+        hub.release(last.url)
+        return [*got, await ending]
+
     async def download(self, xet: str, asked: str | None = None) -> bytes:
         told = await self.told(xet, asked)
         for got in await self.fetch(told):
             assert (got.status, got.cut) == (206, False), got.body
         return rebuilt(told, self.got)
+
+
+def path_of(asked: Asked) -> str:
+    """A pattern of the path at the hub."""
+    return "*/" + asked.url.partition("?")[0].rpartition("/")[2]
 
 
 def links(told: dict[str, Any]) -> list[Asked]:

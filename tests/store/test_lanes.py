@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from proxy_addon.store.blobs import DiskBlobs, Pins
-from proxy_addon.store.contract import PIECE
+from proxy_addon.store.contract import PIECE, Manifest
 from proxy_addon.store.index import Index
 from proxy_addon.store.lanes import Lanes
 from proxy_addon.store.local import DiskStore
@@ -126,6 +126,29 @@ async def test_a_piece_of_a_blob_dropped_meanwhile_is_not_left_behind(opened: Op
         await store._lanes.write_pieces(pieces.write, "b", 0, content("b", size))
     assert (await store.stats())["pieces"] == 0
     assert await store.blobs.present("b") == set()
+
+
+@pytest.mark.parametrize("way", ["condemn", "drop"])
+@pytest.mark.parametrize("size", [100, PIECE])
+async def test_what_is_still_being_written_goes_with_its_blob(opened: Opener, size: int, way: str) -> None:
+    """Else wrong bytes would be on record of the blob that the next one makes under that name."""
+    store = await opened()
+    gate = threading.Event()
+    await store.blobs.create(Manifest("b", size, validator='"v"'))
+
+    async def away() -> None:
+        await (store.blobs.drop("b") if way == "drop" else store.blobs.condemn("b", "found", {}))
+        await store.blobs.create(Manifest("b", size, validator='"v"'))
+
+    holding = asyncio.ensure_future(store._lanes.write_pieces(gate.wait, 60))
+    writing = asyncio.ensure_future(store.blobs.write_piece("b", 0, content("wrong", size)))
+    going = asyncio.ensure_future(away())
+    await asyncio.wait((going,), timeout=0.3)  # as long as there is to wait if it is done without the pieces
+    gate.set()
+    await asyncio.gather(holding, going)
+    await asyncio.gather(writing, return_exceptions=True)
+    assert await store.blobs.present("b") == set()
+    await store.blobs.write_piece("b", 0, content("right", size))
 
 
 async def test_a_damaged_database_is_replaced_once_by_whoever_notices(tmp_path: Path, clock: Clock) -> None:
