@@ -5,6 +5,8 @@ costs more. `preadv` with RWF_NOWAIT says without blocking when it is not; then 
 piece is opened, and read ahead by the kernel, while the current one is sent. There is no mmap: a file cut short under a
 mapping takes the process down.
 
+What the disk, or the index, refuses to tell is missing, like what is damaged: it is fetched again.
+
 A thread that reads into a buffer, or from a descriptor, owns it until it is done: whoever is cancelled meanwhile walks
 away from both and never hands them on.
 """
@@ -12,6 +14,7 @@ away from both and never hands them on.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -24,6 +27,7 @@ from .verified import OpenPiece, VerifiedPieces
 
 NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 SPARE = 16  # buffers kept for the next readers
+log = logging.getLogger(__name__)
 
 
 class Buffers:
@@ -96,7 +100,10 @@ class DiskReader:
             piece = await self._at_hand(at // PIECE)
             if failed is not None and piece.name == failed.name:  # not a rewrite that we crossed: it is bad
                 self._leave()
-                await self._lanes.read(self._pieces.reject, self._manifest, piece)
+                try:
+                    await self._lanes.read(self._pieces.reject, self._manifest, piece)
+                except OSError as error:  # it stays until the disk takes changes again: whoever comes finds it bad
+                    log.error("piece %s of %s is damaged and stays: %s", piece.number, self._manifest.blob, error)
                 raise PieceMissing(self._manifest.blob, piece.number)
             offset = at % PIECE
             if piece.data is not None:
@@ -139,6 +146,9 @@ class DiskReader:
         except (asyncio.CancelledError, ValueError):
             _close_when_done(job)
             raise
+        except OSError as error:
+            log.error("piece %s of %s cannot be looked up: %s", number, self._manifest.blob, error)
+            raise PieceMissing(self._manifest.blob, number) from error
         return piece
 
     async def _fill(self, piece: OpenPiece, unit: memoryview, offset: int) -> bool:

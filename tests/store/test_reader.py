@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import random
+import resource
 import threading
 from pathlib import Path
 
@@ -151,8 +153,8 @@ entered, gate = threading.Event(), threading.Event()
 
 
 class Gate(VerifiedPieces):
-    def open(self, manifest: Manifest, number: int) -> OpenPiece:
-        piece = super().open(manifest, number)
+    def open(self, manifest: Manifest, number: int, *, ahead: bool = True) -> OpenPiece:
+        piece = super().open(manifest, number, ahead=ahead)
         empty = os.open("/dev/null", os.O_RDONLY)  # no unit comes from it at once
         os.dup2(empty, piece.fd)
         os.close(empty)
@@ -235,6 +237,43 @@ async def test_fifty_readers_of_a_damaged_piece_cause_one_repair(opened: Opener,
     assert set(await asyncio.gather(*(served() for _ in range(50)))) == {data}
     stats = await store.stats()
     assert (stats["damaged"], len(repairs)) == (1, 1)
+
+
+async def test_what_cannot_be_looked_up_is_missing(opened: Opener) -> None:
+    """Without a descriptor no thread can open the index."""
+    manifest = await fill((await opened()).blobs, "b", content("b", SIZE))
+    fresh = await opened()
+    reader = fresh.blobs.reader(manifest)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        with pytest.raises(PieceMissing):
+            await reader.read(0, SIZE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    reader.close()
+    assert await read_all(fresh.blobs, manifest) == content("b", SIZE)
+
+
+async def test_a_damaged_piece_that_cannot_be_dropped_is_missing_all_the_same(
+    opened: Opener, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await opened()
+    manifest = await fill(store.blobs, "b", data := content("b", SIZE))
+    spoil(piece_file(root, data[:PIECE]), 5)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(store.blobs.pieces, "reject", refuse)
+        for _ in range(2):
+            with pytest.raises(PieceMissing):
+                await read_all(store.blobs, manifest)
+    with pytest.raises(PieceMissing):
+        await read_all(store.blobs, manifest)
+    await store.blobs.write_piece("b", 0, data[:PIECE])
+    assert await read_all(store.blobs, manifest) == data
 
 
 async def test_a_small_damaged_blob_is_dropped_too(opened: Opener) -> None:
