@@ -3,9 +3,10 @@
 A file that is not here yet, or waits for its turn to be looked into, is waited for, for a while, so that the first who
 asks reads the reason. What takes longer is passed on as it comes, all but the end, which is held back until it is known
 what lies in it: a denial then cuts the reply short, and whoever asks again is told. A part that is not the end is not
-given out before its whole is known, for it may be all that somebody reads; who asked for one too early is to ask again.
-A reply without bytes needs no verdict, and no large file is fetched for it. What a registry makes up has no name; it is
-looked into without one.
+given out before its whole is known, for it may be all that somebody reads. It is waited for until its client tires of
+that: programs that load parts side by side wait a minute or without end, and ask again when they have waited in vain,
+while an error ends them, or is written where the part belongs. A reply without bytes needs no verdict, and no large
+file is fetched for it. What a registry makes up has no name; it is looked into without one.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from .judged import CONTENT, MADE_UP, SCANNED, Judged, unscanned, with_content
 from .replies import BytesBody, refusal
 
 SMALL = 16 * 1024 * 1024  # bytes of a file that is fetched also for its head alone
-PATIENCE = 8.0  # seconds for a small one and for parts; many clients wait ten for a head
+PATIENCE = 8.0  # seconds for a small one; many clients wait ten for a head
 OF_LARGE = 4.0  # seconds for a large one, which comes meanwhile
-_AGAIN = "2"  # seconds
+OF_PARTS = 600.0  # seconds for a part, however large its whole
+_AGAIN = "60"  # seconds
 log = logging.getLogger(__name__)
 _LATER = "hubgate: {name} is being fetched, to be looked into before any part of it is given out; ask again in a moment"
 
@@ -70,10 +72,10 @@ class Gate:
         elif looked is None:
             look = self.contents.find if _bare(reply) and whole.size > SMALL else self.contents.brought
             try:
-                async with asyncio.timeout(PATIENCE if whole.size <= SMALL or not whole.rest else OF_LARGE):
+                async with asyncio.timeout(_patience(reply, whole)):
                     looked = await look(whole, path)
             except TimeoutError:
-                if not (_bare(reply) or whole.rest):
+                if _part(reply, whole):
                     text = _LATER.format(name=path)
                     return refusal(request, 503, text, Detail.DENIED, ("Retry-After", _AGAIN))
         return None if looked is None else _with(facts, looked)
@@ -168,6 +170,17 @@ class Held:
 def _bare(reply: Reply) -> bool:
     """Nothing of the file is in it; what a redirect leads to is asked for by itself."""
     return 300 <= reply.status < 400 or (isinstance(reply.body, bytes) and not reply.body)
+
+
+def _part(reply: Reply, whole: Whole) -> bool:
+    """It has bytes, and not those that come last."""
+    return not (_bare(reply) or whole.rest)
+
+
+def _patience(reply: Reply, whole: Whole) -> float:
+    if _part(reply, whole):
+        return OF_PARTS
+    return PATIENCE if whole.size <= SMALL else OF_LARGE
 
 
 def _called(facts: Facts, whole: Whole | None) -> str | None:

@@ -197,7 +197,7 @@ async def test_the_rest_of_a_file_is_sent_as_the_whole_is(hub: TestHub, ruled: R
 async def test_a_part_is_not_waited_for_without_end(
     hub: TestHub, ruled: Ruled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "PATIENCE", 0.2)
+    monkeypatch.setattr(gate, "OF_PARTS", 0.2)
     url, r = add(hub, model__bin=large(made.state_dict({"w": 12}))), await ruled()
     hub.knob(host="cdn-lfs*", hold="cdn", hold_at=1_000_000)
     reply = await got(r, f"{url}/model.bin", {"Range": "bytes=0-99"})
@@ -205,9 +205,50 @@ async def test_a_part_is_not_waited_for_without_end(
     assert "ask again" in (reply.header("X-Error-Message") or "")
     hub.unknob()
     hub.release("cdn")
-    monkeypatch.setattr(gate, "PATIENCE", 8.0)
+    monkeypatch.setattr(gate, "OF_PARTS", 600.0)
     reply = await got(r, f"{url}/model.bin", {"Range": "bytes=0-99"})
     assert reply.status == 206 and len(reply.body) == 100
+
+
+@pytest.mark.parametrize("size", [BIG, 9_000_000])
+async def test_a_part_is_waited_for_until_its_whole_is_known_and_a_whole_is_not(
+    hub: TestHub, ruled: Ruled, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """An error is where those stop who load parts side by side; the bytes of a whole come meanwhile."""
+    monkeypatch.setattr(gate, "PATIENCE", 0.1)
+    monkeypatch.setattr(gate, "OF_LARGE", 0.1)
+    data = large(made.state_dict({"w": 12}), size)
+    url, r = add(hub, model__bin=data), await ruled()
+    hub.knob(host="cdn-lfs*", hold="cdn", hold_at=1_000_000)
+    spans = [(0, 1), (0, 1_000_000), (5_000_000, 6_000_000)]
+    parts = [asyncio.ensure_future(got(r, f"{url}/model.bin", {"Range": f"bytes={a}-{b - 1}"})) for a, b in spans]
+    await until(lambda: hub.bytes_sent(host="cdn-lfs*") > 0, "the first bytes")
+    whole = await opened(r, f"{url}/model.bin")
+    assert whole.status == 200 and not any(part.done() for part in parts)
+    hub.release("cdn")
+    assert (await drained(whole)).body == data
+    for part, (a, b) in zip(await asyncio.gather(*parts), spans, strict=True):
+        assert (part.status, part.body) == (206, data[a:b])
+    assert scans(r) == 1 and hub.bodies_of(hub.digest("acme/scanned", "model.bin")) == 1.0
+
+
+async def test_who_no_longer_waits_for_a_part_takes_his_download_along(hub: TestHub, ruled: Ruled) -> None:
+    url, r = add(hub, model__bin=Synthetic(300 << 20, 8)), await ruled()
+    hub.knob(host="cdn-lfs*", bandwidth=5 << 20)
+    part = asyncio.ensure_future(got(r, f"{url}/model.bin", {"Range": "bytes=0-99"}))
+    await until(lambda: hub.bytes_sent(host="cdn-lfs*") > 16 << 20, "more than the part")
+    part.cancel()
+    await asyncio.gather(part, return_exceptions=True)
+    await until(lambda: not len(r.parts.fills), "the end of the fill")
+    assert hub.bytes_sent(host="cdn-lfs*") < 200 << 20 and scans(r) == 0
+
+
+async def test_a_part_whose_whole_does_not_come_is_an_error_in_words(hub: TestHub, ruled: Ruled) -> None:
+    url, r = add(hub, model__bin=large(made.state_dict({"w": 12}))), await ruled()
+    hub.knob(host="cdn-lfs*", status=500, skip=2)
+    hub.knob(host="cdn-lfs*", drop_after=1_000_000, times=2)
+    reply = await got(r, f"{url}/model.bin", {"Range": "bytes=100-199"})
+    assert reply.status >= 500 and "answered 500" in (reply.header("X-Error-Message") or "")
 
 
 async def test_a_small_one_that_comes_slowly_is_sent_as_a_large_one(

@@ -36,6 +36,7 @@ __all__ = ["ruled"]
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "OF_LARGE", 0.1)
     monkeypatch.setattr(gate, "PATIENCE", 0.1)
+    monkeypatch.setattr(gate, "OF_PARTS", 0.1)
 
 
 def gguf(template: bytes = b"") -> bytes:
