@@ -7,6 +7,9 @@ itself, or at once when the hub refuses, so a token that was taken back is good 
 its end it may stand in while the hub cannot be asked, as long as the operator says (`grace`). Of a refusal only its
 moment is kept, so that an answer to a request from before it comes too late.
 
+What a hub has told him of a repo besides its files (`admit`) is believed by the same measure, each thing from when it
+was asked for, and proves no lease: more may be told of a repo than is given of it.
+
 A holder is called by an HMAC of what he shows, under a key of this process. Nothing here outlives it.
 """
 
@@ -38,6 +41,7 @@ class Leases:
         self.timer, self._lasts, self._grace = timer, lasts, grace
         self._key = key or os.urandom(32)
         self._since: TTLCache[tuple[str, str], float] = TTLCache(MOST, lasts + grace, timer)
+        self._admitted: TTLCache[tuple[str, str], float] = TTLCache(MOST, lasts + grace, timer)
         self._refused: TTLCache[tuple[str, str], float] = TTLCache(MOST, lasts + grace, timer)
         self._changed: TTLCache[str, float] = TTLCache(MOST, lasts + grace, timer)
         self._closed: TTLCache[str, bool] = TTLCache(MOST // 4, lasts, timer)
@@ -70,11 +74,34 @@ class Leases:
     def revoke(self, holder: str, repo: str) -> None:
         """The hub has refused him."""
         self._since.pop((holder, repo), None)
+        self._admitted.pop((holder, repo), None)
         self._refused[holder, repo] = self.timer()
 
     def forget(self, repo: str) -> None:
         """The repo was changed: who may read it is to be asked again, of everybody."""
         self._changed[repo] = self.timer()
+
+    # -- what was told besides files --------------------------------------------------------------------------------
+
+    @property
+    def remembered(self) -> float:
+        """Seconds after which nothing counts any more."""
+        return self._lasts + self._grace
+
+    def admit(self, holder: str, repo: str, since: float) -> bool:
+        """The hub has told him of the repo, by a request of the moment `since`; False if that has come too late."""
+        late = max(self._refused.get((holder, repo), since - 1), self._changed.get(repo, since - 1)) >= since
+        if not late:
+            self._admitted[holder, repo] = min(since, self._admitted.get((holder, repo), since))
+        return not late
+
+    def believes(self, holder: str, repo: str, since: float, *, unasked: bool = False) -> bool:
+        """Whether he may be told again what the hub has told him at the moment `since`. `unasked`: it cannot be asked.
+
+        He was let in ever since: that, and not that no refusal is remembered, so that what is forgotten closes."""
+        first = self._admitted.get((holder, repo))
+        within = self.timer() - since < (self.remembered if unasked else self._lasts)
+        return within and first is not None and first <= since and self._changed.get(repo, since - 1) < since
 
     # -- what proves something --------------------------------------------------------------------------------------
 

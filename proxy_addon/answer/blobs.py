@@ -207,15 +207,17 @@ async def whole(body: Body) -> bytes:
         body.close()
 
 
-async def keep(means: Means, blob: str, data: bytes) -> None:
-    """Store a body that is here whole and that everybody may see. Raises OSError when the disk refuses."""
+async def keep(means: Means, blob: str, data: bytes, *, public: bool = True) -> None:
+    """Store a body that is here whole. `public`: everybody may see it. Raises OSError when the disk refuses."""
     store = means.store.blobs
     if not data:
         return
-    manifest = await store.create(Manifest(blob, len(data), public=True))
+    manifest = await store.create(Manifest(blob, len(data), public=public))
     if manifest.sealed and len(await store.present(blob)) == manifest.pieces:
+        if public and not manifest.public:
+            await store.set_public(blob, True)
         return
     view = memoryview(data)
     for index in range(manifest.pieces):
         await store.write_piece(blob, index, view[index * PIECE : (index + 1) * PIECE])
-    await store.seal(blob, public=True)
+    await store.seal(blob, public=public)

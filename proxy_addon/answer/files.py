@@ -31,13 +31,13 @@ from . import blobs
 from .documents import Documents
 from .heads import Heads
 from .inquiry import Found, Inquiry, Refused
-from .leased import Holder, Leased, private, unasked
+from .leased import Holder, Leased, unasked
 from .listed import Listed
 from .means import Means
 from .own import OwnHeads, OwnListed
 from .places import Places
 from .relay import failure, relay, standing_in
-from .replies import forbids_storing, not_cached, only_if_cached
+from .replies import forbids_storing, not_cached, only_if_cached, private
 from .sources import Elsewhere
 
 
@@ -46,7 +46,9 @@ class Files:
         self._means, self._places = means, Places(means)
         heads, listed = Heads(means, self._places), Listed(means, self._places, documents)
         self._inquiries: dict[str, Inquiry] = {heads.hub: heads, listed.hub: listed}
-        self._leased = Leased(means, self._inquiries, (OwnHeads(means, heads), OwnListed(means, listed)))
+        self._leased = Leased(
+            means, self._inquiries, (OwnHeads(means, heads), OwnListed(means, listed, documents.confided))
+        )
 
     # -- in memory --------------------------------------------------------------------------------------------------
 

@@ -15,11 +15,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from ..core.errors import UpstreamFailed
-from ..core.messages import Headers, Reply, Request, StoredResponse
+from ..core.messages import Reply, Request, StoredResponse
 from ..core.reuse import Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure
 from ..core.status import Detail, Fwd, Outcome
 from ..fetch.upstream import Throttled
-from ..hub import huggingface as hf
 from ..hub import modelscope as ms
 from ..hub.resources import LEASED, File
 from ..store.contract import View
@@ -28,14 +27,11 @@ from .heads import ref_row
 from .inquiry import Found, Inquiry, Refused
 from .means import Means
 from .own import Own
-from .permission import Permission, permission
+from .permission import OTHER_NAMES, Permission, permission, refuses
 from .relay import failure, standing_in
-from .replies import not_cached, only_if_cached, refusal
+from .replies import not_cached, only_if_cached, private, refusal
 from .witness import Witness
 
-_SAYS_NOTHING = frozenset({"EntryNotFound", "RevisionNotFound"})  # of who may read the repo
-_REFUSED = frozenset({401, 403, 404, 410, 451})
-_OTHER_NAMES = frozenset(f"https://{host}" for host in hf.HOME_HOSTS) - {hf.ORIGIN}  # which no client goes by
 _AWAY = "the hub cannot be asked whether you may have this file"
 
 
@@ -162,7 +158,7 @@ class Leased:
         means, own = self._means, self._own[file.hub]
         if not means.leases.stands_in(who.own.holder, who.repo):
             return None
-        if not self.holds(who) and who.own.origin in _OTHER_NAMES:
+        if not self.holds(who) and who.own.origin in OTHER_NAMES:
             return None  # that it is out of reach under that name says nothing of the hub
         status = 429 if isinstance(fault, Throttled) else None
         if own.names_commits and not file.pinned:
@@ -198,7 +194,7 @@ class Leased:
 
     def heard(self, who: Holder, status: int, code: str) -> None:
         """What the hub has answered to him: a refusal ends his lease."""
-        if status in _REFUSED and code not in _SAYS_NOTHING:
+        if refuses(status, code):
             self._means.leases.revoke(who.own.holder, who.repo)
 
 
@@ -208,13 +204,6 @@ def unasked(request: Request, fault: UpstreamFailed, *, hub: str) -> Reply:
         return failure(request, fault, hub=hub, kind="file")
     text = f"hubgate: {_AWAY}: {fault}"
     return refusal(request, 503, text, Detail.ACCESS, ("Retry-After", "10"), hub=hub, kind="file")
-
-
-def private(reply: Reply) -> Reply:
-    """For him, and for no cache that others use."""
-    fields = (("Cache-Control", "private"), ("Vary", "Authorization, Cookie"))
-    reply.headers = Headers((*reply.headers.without("cache-control", "vary").fields, *fields))
-    return reply
 
 
 def _key(file: File) -> str:

@@ -18,9 +18,9 @@ from ..core.status import Outcome
 from ..core.storing import Terms
 from ..hub import modelscope as ms
 from ..hub.resources import Document, File
-from .documents import Kept, Told
 from .inquiry import Refused
 from .means import Means
+from .told import Kept, Told
 
 HELD = 50_000  # entries of parsed listings in memory, about 0.5 KB each
 PAGES = 20  # of a data set's folder that are looked through for one file

@@ -18,6 +18,14 @@ from .means import Means
 _PAGE = ("text/html", "application/xhtml")
 
 
+def a_page(answer: Answer, base: str) -> UpstreamFailed | None:
+    """What is wrong with a success that is a page for browsers, and closed then."""
+    if answer.status != 200 or not (answer.headers.get("content-type") or "").lower().startswith(_PAGE):
+        return None
+    answer.close()
+    return UpstreamFailed(f"{base.partition('://')[2]} sent a page where a document was due")
+
+
 async def first_good(
     means: Means,
     request: Request,
@@ -43,9 +51,8 @@ async def first_good(
         except UpstreamFailed as failed:
             fault = failed
             continue
-        if answer.status == 200 and not pages and (answer.headers.get("content-type") or "").lower().startswith(_PAGE):
-            answer.close()
-            fault = UpstreamFailed(f"{base.partition('://')[2]} sent a page where a document was due")
+        if not pages and (page := a_page(answer, base)) is not None:
+            fault = page
             continue
         if answer.status < 400 or (answer.status not in FAILURES and base == request.origin):
             answer.speak_as(base, request.origin)

@@ -1,14 +1,12 @@
 """What a hub says of a file to one client, asked with his own permission: as an `Inquiry` asks, but nothing is stored.
 
 The file itself is asked for, by the very URL that is meant: a hub may tell of a closed repo to all, and give its files
-to few. ModelScope tells what a file is by its listings only; these are asked for with the same permission, and held
-for its holder alone.
+to few. ModelScope tells what a file is by its listings only; these are asked for with the same permission, and kept
+for its holder alone (`confided`).
 """
 
 from __future__ import annotations
 
-import hashlib
-from asyncio import to_thread
 from dataclasses import replace
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -16,7 +14,7 @@ from urllib.parse import urlsplit
 from cachetools import TTLCache
 
 from ..core.errors import UpstreamFailed
-from ..core.messages import Headers, Request, StoredResponse
+from ..core.messages import Request, StoredResponse
 from ..core.reuse import FAILURES
 from ..core.status import Outcome
 from ..core.storing import Terms
@@ -24,7 +22,7 @@ from ..fetch.upstream import Answer
 from ..hub import huggingface as hf
 from ..hub import modelscope as ms
 from ..hub.resources import Document, File
-from .documents import LARGEST, Kept, Told, said
+from .confided import Confided
 from .heads import LOCATION_LASTS, Heads
 from .inquiry import Found, Refused
 from .listed import Listed, refusal, row_of
@@ -32,8 +30,7 @@ from .listings import ABSENT, Listings, nothing_parsed
 from .means import Means
 from .permission import Permission
 from .sources import Redirected
-
-_LISTINGS_HELD = 16_384
+from .told import Kept, Told, bytes_of
 
 
 class Own(Protocol):
@@ -90,15 +87,12 @@ class OwnListed:
     hub = ms.HUB
     names_commits = False
 
-    def __init__(self, means: Means, listed: Listed) -> None:
+    def __init__(self, means: Means, listed: Listed, confided: Confided) -> None:
         self._means, self._listed, self.terms = means, listed, listed.terms
-        self._parsed = nothing_parsed()
-        self._held: TTLCache[tuple[str, str], StoredResponse] = TTLCache(
-            _LISTINGS_HELD, max(means.rules.ref, 1.0), means.timer
-        )
+        self._parsed, self._confided = nothing_parsed(), confided
 
     async def ask(self, file: File, own: Permission, *, hurry: bool, proven: bool, reload: bool) -> Found | Refused:
-        listings = Listings(self._means, OwnDocuments(self._means, self._held, own, proven, hurry), self._parsed)
+        listings = Listings(self._means, OwnDocuments(self._means, self._confided, own, proven, hurry), self._parsed)
         read = await listings.look(file, own.agent, reload)
         if read is None or isinstance(read, Refused):
             return read or ABSENT
@@ -133,43 +127,20 @@ class OwnListed:
 
 
 class OwnDocuments:
-    """Listings as one client is told them. Only what they say is held, parsed, and by whom they were asked for; it is
-    believed while he is `proven`."""
+    """Listings as one client is told them; what he was told before is believed while he is `proven`."""
 
-    def __init__(
-        self,
-        means: Means,
-        held: TTLCache[tuple[str, str], StoredResponse],
-        own: Permission,
-        proven: bool,
-        hurry: bool,
-    ) -> None:
-        self._means, self._held, self._own, self._proven, self._hurry = means, held, own, proven, hurry
+    def __init__(self, means: Means, confided: Confided, own: Permission, proven: bool, hurry: bool) -> None:
+        self._means, self._confided, self._own, self._proven, self._hurry = means, confided, own, proven, hurry
 
     async def current(
         self, request: Request, doc: Document, terms: Terms | None = None, *, gone: bool = False
     ) -> Kept | Told | None:
-        known = self._held.get((self._own.holder, doc.key))
-        if known is not None and self._proven and not gone and "cache-control" not in request.headers:
-            return Kept(known, Outcome(hit=True))
-        key = f"own:{self._own.holder}:{self._own.origin}:{doc.key}"
-        got, _ = await self._means.flights.join(key, lambda: self._ask(request, doc))
-        return got
-
-    async def _ask(self, request: Request, doc: Document) -> Kept | Told:
-        answer = await _opened(self._means, "GET", self._own.origin + request.target, self._own, ms.HUB, self._hurry)
-        data = await answer.whole(LARGEST)
-        failed = await said(data)
-        if answer.status != 200 or failed is not None:
-            closed = answer.status in (401, 403) or failed == ms.NO_REPO
-            return Told(answer.status, Headers(), b"", answer.reason, Outcome(fwd_status=answer.status), closed)
-        digest = await to_thread(lambda: hashlib.sha256(data).hexdigest())
-        row = StoredResponse(200, Headers(), answer.request_time, answer.response_time, blob=f"sha256:{digest}")
-        self._held[self._own.holder, doc.key] = row
-        return Kept(row, Outcome(fwd_status=200), data)
+        anew = gone or not self._proven
+        hurry = self._hurry
+        return await self._confided.current(request, doc, self._own, terms, gone=anew, waits=False, hurry=hurry)
 
     async def bytes_of(self, stored: StoredResponse) -> bytes | None:
-        return None
+        return await bytes_of(self._means, stored)
 
 
 async def _opened(means: Means, method: str, url: str, own: Permission, hub: str, hurry: bool) -> Answer:

@@ -17,7 +17,11 @@ from ..hub import modelscope as ms
 from ..hub.resources import Repo
 from .means import Means
 
+OTHER_NAMES = frozenset(f"https://{host}" for host in hf.HOME_HOSTS) - {hf.ORIGIN}  # which no client goes by
+
 _AGENT = re.compile(r"[ -~]{1,512}")  # more of it, and he could choose that the hub does not answer
+_REFUSALS = frozenset({401, 403, 404, 410, 451})
+_SAYS_NOTHING = frozenset({"EntryNotFound", "RevisionNotFound"})  # of who may read the repo
 _SESSION = "m_session_id"  # of ModelScope, which sets others in every answer
 
 
@@ -53,6 +57,11 @@ def permission(means: Means, request: Request, repo: Repo) -> Permission | None:
     agent = request.headers.get("user-agent") or ""
     agent = agent if _AGENT.fullmatch(agent) else "hubgate"
     return Permission(holder, request.origin, tuple(shown), principal(Headers(shown)), agent)
+
+
+def refuses(status: int, code: str) -> bool:
+    """Whether the hub has said, with this error code, that who asked may not read the repo."""
+    return status in _REFUSALS and code not in _SAYS_NOTHING
 
 
 def _sessions(headers: Headers) -> Iterator[str]:

@@ -112,6 +112,13 @@ def refusal(
     return Reply(status, headers, b"" if request.method == "HEAD" else body, Outcome(detail=detail), hub=hub, kind=kind)
 
 
+def private(reply: Reply) -> Reply:
+    """For him, and for no cache that others use."""
+    fields = (("Cache-Control", "private"), ("Vary", "Authorization, Cookie"))
+    reply.headers = Headers((*reply.headers.without("cache-control", "vary").fields, *fields))
+    return reply
+
+
 def for_git(request: Request, resource: Resource, refused: Reply) -> Reply:
     """What a hub's API has refused to tell. git shows credentials only to who asks for them in its way (RFC 7617 §2),
     as the hub does where git asks; the API has other words, or says that there is no such repo."""

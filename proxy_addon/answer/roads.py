@@ -24,8 +24,9 @@ from ..core.storing import Terms
 from ..hub import huggingface as hf
 from ..hub import modelscope as ms
 from ..hub.resources import Document, Repo
-from .documents import LARGEST, Documents, Told, said
+from .documents import Documents
 from .means import DAY, Means
+from .told import LARGEST, Told, said
 
 FOLLOWED = 3  # redirects
 OWN_LASTS = 300.0  # seconds that are believed what a client's own permission has brought

@@ -119,3 +119,48 @@ def test_a_refusal_outruns_for_as_long_as_a_lease_may_stand_in(timer: Timer) -> 
     timer.now += 5
     leases.grant("a", "x", before)
     assert not leases.stands_in("a", "x")
+
+
+# -- what was told besides files ------------------------------------------------------------------------------------
+
+
+def test_each_thing_he_was_told_is_believed_for_as_long_as_a_lease(timer: Timer) -> None:
+    leases, asked = Leases(timer, lasts=300, grace=60), timer.now
+    assert not leases.believes("a", "x", asked), "nobody has told him anything"
+    assert leases.admit("a", "x", asked)
+    timer.now += 200
+    assert leases.admit("a", "x", timer.now)
+    timer.now += 99
+    assert leases.believes("a", "x", asked)
+    assert not leases.believes("b", "x", asked) and not leases.believes("a", "y", asked)
+    timer.now += 1
+    assert not leases.believes("a", "x", asked) and leases.believes("a", "x", asked, unasked=True)
+    assert leases.believes("a", "x", asked + 200) and not leases.believes("a", "x", asked - 1, unasked=True)
+    timer.now += 60
+    assert not leases.believes("a", "x", asked, unasked=True)
+    assert not leases.holds("a", "x"), "it is no lease"
+
+
+def test_a_refusal_or_a_change_ends_what_he_was_told_before_and_nothing_after(timer: Timer) -> None:
+    leases = Leases(timer, lasts=300, grace=60)
+    for end, said in ((leases.revoke, ("a", "x")), (leases.forget, ("x",))):
+        timer.now += 1
+        before = timer.now
+        assert leases.admit("a", "x", before)
+        timer.now += 1
+        end(*said)
+        assert not leases.believes("a", "x", before, unasked=True)
+        assert not leases.admit("a", "x", before) and not leases.admit("a", "x", timer.now)
+        timer.now += 1
+        assert leases.admit("a", "x", timer.now) and leases.believes("a", "x", timer.now)
+        assert not leases.believes("a", "x", before, unasked=True), "what was before stays ended"
+
+
+def test_what_is_forgotten_of_so_many_refusals_closes(timer: Timer) -> None:
+    leases, asked = Leases(timer, lasts=300), timer.now
+    assert leases.admit("a", "x", asked)
+    timer.now += 1
+    leases.revoke("a", "x")
+    for number in range(MOST + 10):
+        leases.revoke(f"{number}", "x")
+    assert not leases.believes("a", "x", asked)

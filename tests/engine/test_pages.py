@@ -52,7 +52,7 @@ async def test_a_page_does_not_make_a_repo_public(hub: TestHub, start: Starter) 
     assert (await r.get(url)).status == 502
     hub.unknob(knob)
     told = await r.get(url, {"Authorization": "Bearer hf_reader"})
-    assert told.status == 200 and "stored" not in told.cache
+    assert told.status == 200 and told.header("Cache-Control") == "private"
     assert (await r.get(url)).status == 401
 
 
