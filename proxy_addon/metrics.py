@@ -132,6 +132,13 @@ class Metrics(Collector):
             "upstream_bytes": sum(self._upstream_bytes.values()),
         }
 
+    async def stored(self) -> dict[str, int]:
+        """How full the cache is: bytes, and how many there may be; nothing where there is none."""
+        if self._stats is None:
+            return {}
+        stats = await self._stats()
+        return {"cache_bytes": int(stats["bytes"]), "cache_limit_bytes": int(stats["limit"])}
+
     async def text(self) -> bytes:
         """The exposition, in `CONTENT_TYPE`."""
         if self._stats is not None:

@@ -15,6 +15,7 @@ from .config.settings import PICKLESCAN
 from .metrics import Metrics
 from .scan import Command, Limits, Scanner, picklescan
 
+_ABSENT = "scan.commands: there is no program %s; install it: what it would be asked counts as unknown until then"
 ABANDONED = 3600.0  # seconds; of a copy that a killed process has left behind
 log = logging.getLogger(__name__)
 
@@ -26,10 +27,12 @@ def scanner_of(settings: Settings) -> Scanner:
         if each.argv == (PICKLESCAN,):
             command = picklescan()
             if command is None:
-                log.error("scan.commands: picklescan is not installed: what it would be asked counts as unknown")
+                log.error(_ABSENT, "picklescan")
                 command = Command("picklescan", ("picklescan-is-not-installed",))
             commands.append(command)
         else:
+            if shutil.which(each.argv[0]) is None:
+                log.error(_ABSENT, each.argv[0])
             commands.append(Command(each.name or os.path.basename(each.argv[0]), each.argv, each.seconds))
     scratch = settings.cache.dir / "scan"
     if commands:

@@ -35,7 +35,7 @@ from .wiring import Assembly, assemble, other_hosts
 
 log = logging.getLogger(__name__)
 
-type Announce = Callable[[Settings, Sequence[Listen], Handout], None]
+type Announce = Callable[[Settings, Sequence[Listen], Handout, Listen | None], None]
 
 
 def run(settings: Settings, announce: Announce) -> int:
@@ -72,7 +72,8 @@ async def _serve(settings: Settings, announce: Announce) -> int:
         except OSError as fault:
             raise _bind_fault(settings, fault) from fault
         _on_signals(proxy, parts, settings.drain, [scrubber, *([beside] if beside else [])])
-        announce(settings, [Listen(host, port) for host, port in addresses], authority)
+        at = Listen(listener.host, listener.port) if listener else None
+        announce(settings, [Listen(host, port) for host, port in addresses], authority, at)
         if beside is not None:
             beside.start()
         scrubber.start()
@@ -110,6 +111,8 @@ async def _admin(
     at = settings.admin.listen
     if at is None:
         return None
+    expires = "When clients begin to refuse this proxy, unless its CA is renewed"
+    parts.metrics.gauge("ca_expires_timestamp_seconds", expires, authority.expires.timestamp)
     application = admin.create_app(
         lambda: _health(parts, proxy, scrubber, scarce),
         authority,

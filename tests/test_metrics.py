@@ -87,6 +87,8 @@ async def test_what_is_kept_elsewhere_is_read_at_each_scrape():
     assert found[key("hubgate_open_streams")] == 2
     assert found[key("hubgate_access_log_lost_total")] == 4
     assert found[key("hubgate_cache_bytes")] == 5
+    assert await metrics.stored() == {"cache_bytes": 5, "cache_limit_bytes": 10}
+    assert await Metrics().stored() == {}
     assert found[key("hubgate_evicted_total")] == 3
 
 

@@ -40,6 +40,7 @@ class Certificates(Protocol):
 
 class Numbers(Protocol):
     def totals(self) -> dict[str, int]: ...
+    async def stored(self) -> dict[str, int]: ...
     async def text(self) -> bytes: ...
 
 
@@ -82,7 +83,8 @@ def create_app(
         return web.Response(body=await metrics.text(), headers=plain)
 
     async def home(_: web.Request) -> web.Response:
-        page = index(health().reasons, metrics.totals(), ca.fingerprint(), ca.expires, synced(), ruled())
+        numbers = {**metrics.totals(), **await metrics.stored()}
+        page = index(health().reasons, numbers, ca.fingerprint(), ca.expires, synced(), ruled())
         return web.Response(text=page, content_type="text/html")
 
     @web.middleware

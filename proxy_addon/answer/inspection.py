@@ -34,6 +34,7 @@ class Known:
     facts: Facts
     lacking: Mapping[str, str] = field(default_factory=dict)
     name: str = ""  # the hub's own name for the repo, if it was asked for by another
+    missing: bool = False  # the hub has no such file, so that nothing lies in it
 
 
 class Inspection:
@@ -106,6 +107,7 @@ class Inspection:
             reply.body.close()
         if reply.status >= 400 and reply.status != 404:
             return _without(known, need, reply)
+        known = replace(known, missing=reply.status == 404)
         told = with_content(known.facts, reply)
         if not (need & SCANNED) - told.values.keys():
             return _without(replace(known, facts=told), need.difference(told.values), "nobody tells it")
@@ -124,7 +126,9 @@ def _without(known: Known, need: frozenset[str], why: Reply | str) -> Known:
 
 
 def _refusal(reply: Reply) -> str:
-    told = (reply.headers.get("x-error-message") or "").removeprefix("hubgate: ") or reply.headers.get("x-error-code")
+    told = reply.headers.get("x-error-message") or reply.headers.get("x-error-code") or ""
+    if told.startswith("hubgate: "):  # no hub said this
+        return told.removeprefix("hubgate: ")
     return f"the hub answers {reply.status}{f', {told}' if told else ''}"
 
 

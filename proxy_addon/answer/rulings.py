@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..core.messages import Headers, Pass, Reply, Request, Ruling
 from ..core.status import Detail, Outcome
-from ..hub.resources import Batch, Repo, Resource
+from ..hub.resources import Batch, Repo, Resource, Subject
 from ..hub.targets import spelled
 from ..policy.blocked import audit_fields, blocked
 from ..policy.judge import Allow, Deny, Spoke
@@ -50,13 +50,14 @@ class Rulings:
     def denied(self, request: Request, resource: Resource, verdict: Verdict) -> Reply | None:
         for each in verdict:
             if isinstance(each.answer, Deny):
-                return self._denial(request, resource, each.answer, each.subject.repo if each.subject else None)
+                return self._denial(request, resource, each.answer, each.subject)
         return None
 
     def refusals(self, request: Request, batch: Batch, denied: Mapping[str, Deny], rev: str | None) -> Refusals:
         """One id for all; the log names the rule of the first."""
         ident = self._ident()
-        texts = {digest: words(each.denial, request, batch.repo, ident).text for digest, each in denied.items()}
+        about = Subject(batch.repo)
+        texts = {digest: words(each.denial, request, about, ident).text for digest, each in denied.items()}
         return Refusals(texts, next((self._ruling(ident, each, batch.repo) for each in denied.values()), None), rev)
 
     def _ruling(self, ident: str, answer: Deny, repo: Repo | None) -> Ruling:
@@ -64,10 +65,10 @@ class Rulings:
         audit = tuple(spoke.rule for spoke in answer.audit)
         return Ruling(ident, spelled(repo) if repo else "", answer.rule, also, audit)
 
-    def _denial(self, request: Request, resource: Resource, answer: Deny, repo: Repo | None) -> Reply:
+    def _denial(self, request: Request, resource: Resource, answer: Deny, about: Subject | None) -> Reply:
         ident = self._ident()
-        got = blocked(answer.denial, request, resource, repo, ident)
-        ruling = self._ruling(ident, answer, repo)
+        got = blocked(answer.denial, request, resource, about, ident)
+        ruling = self._ruling(ident, answer, about.repo if about else None)
         outcome = Outcome(detail=Detail.DENIED)
         return Reply(got.status, got.headers, got.body, outcome, got.reason, resource.hub, resource.kind, ruling)
 

@@ -51,7 +51,9 @@ class Offline(Handout):
             found = cls(directory, roots, leaf)
             found.publish()
         except OSError as error:
-            raise ConfigError(f"{error.filename}: {error.strerror}; name a file or directory of this user") from None
+            own = error.filename is not None and Path(error.filename) in (cert, key)
+            fix = _ISSUE if own else "name a file or directory of this user"
+            raise ConfigError(f"{error.filename}: {error.strerror}; {fix}") from None
         return found
 
     @property

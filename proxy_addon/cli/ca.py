@@ -12,6 +12,7 @@ from ..ca import Authority, Handout, write_atomically
 from ..config import Settings
 from ..core.errors import ConfigError
 from . import options
+from .output import as_json
 
 app = typer.Typer(no_args_is_help=True, help="The certificate authority that clients are to trust.")
 
@@ -57,9 +58,23 @@ def issue(
 
 
 @app.command()
-def show(config: options.ConfigFile = None) -> None:
+def show(config: options.ConfigFile = None, json: options.Json = False) -> None:
     """Fingerprint, end, and the domains it may name."""
     authority = options.authority(options.settings(config))
+    if json:
+        certificates = [
+            {"sha256": authority.fingerprint(root), "ends": root.not_valid_after_utc.isoformat()}
+            for root in authority.roots
+        ]
+        as_json(
+            {
+                "file": str(authority.directory / "ca.pem"),
+                "ends": authority.expires.isoformat(),
+                "certificates": certificates,
+                "names": sorted(authority.domains),
+            }
+        )
+        return
     typer.echo(f"certificate  {authority.directory / 'ca.pem'}")
     _tell(authority)
     names = ", ".join(sorted(authority.domains))

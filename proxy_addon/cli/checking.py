@@ -70,10 +70,10 @@ def _in_words(damaged: list[tuple[Entry, list[Finding]]], repair: bool) -> None:
         what = shown(", ".join(names(entry)) or entry.blob)
         pieces = sum(finding.piece is not None for finding in findings)
         if pieces:
-            say(f"damaged: {what}: {counted(pieces, 'piece')} {'dropped' if repair else 'left as they are'}")
+            say(f"damaged: {what}: {counted(pieces, 'piece')} {'dropped' if repair else 'left as found'}")
         for finding in findings:
             if finding.piece is None:
-                say(f"damaged: {what}: {finding.what}: {'all of it dropped' if repair else 'left as it is'}")
+                say(f"damaged: {what}: {finding.what}: {'all of it dropped' if repair else 'left as found'}")
 
 
 async def ls(store: DiskStore, json: bool) -> int:

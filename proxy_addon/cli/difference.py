@@ -42,7 +42,7 @@ from ..policy.load import Loaded, load
 from . import options
 from .accesses import Accesses
 from .inspecting import AGENT, SHUT, Naming, inspecting, token
-from .output import as_json, near, say, table, tell
+from .output import as_json, counted, near, say, table, tell
 from .population import Population, Who, of_cache, of_log
 from .report import Log, entries, logs
 
@@ -226,7 +226,7 @@ def _described(found: Difference, kind: str) -> dict[str, Any]:
 
 def _print(told: dict[str, Any], top: int) -> None:
     what = "requests" if told["population"] == "log" else "cached files"
-    behind = f" by {told['users']} users" if told["users"] else ""
+    behind = f" by {counted(told['users'], 'user')}" if told["users"] else ""
     say(f"{told['requests']} {what}{behind} judged by both")
     for kind, words in _WORDS.items():
         rows = told[kind]["rows"]

@@ -1,6 +1,6 @@
 """`hubgate doctor`: is everything in place, seen from this machine? Each check is one line; a failed one exits 1.
 
-A hint is for one kind of client only, and fails nothing.
+A hint is for one kind of client only, and fails nothing. `--json` prints a list of {ok, hint, what}.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import typer
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -23,6 +24,7 @@ from ..core.errors import ConfigError
 from ..ports import explain_bind, who_listens
 from . import options
 from .hints import hints, node_version
+from .output import as_json, counted
 from .proxies import login, masked
 
 _HUBS = {"huggingface": "huggingface.co", "modelscope": "modelscope.cn"}
@@ -40,15 +42,18 @@ class Finding:
         return f"{'hint' if self.hint else 'ok  ' if self.ok else 'FAIL'}  {self.what}"
 
 
-def doctor(config: options.ConfigFile = None) -> int:
+def doctor(config: options.ConfigFile = None, json: options.Json = False) -> int:
     """Check configuration, ports, CA and the way to the hubs."""
     settings = options.settings(config)
-    failed = 0
-    for check in (_paths, _ports, _ca, _environment, _auth, _upstream):
+    found = []
+    for check in (_configuration, _paths, _ports, _ca, _environment, _auth, _upstream):
         for finding in _guarded(check, settings):
-            failed += not finding.ok
-            typer.echo(finding.line)
-    return 1 if failed else 0
+            found.append(finding)
+            if not json:
+                typer.echo(finding.line)
+    if json:
+        as_json([asdict(finding) for finding in found])
+    return 0 if all(finding.ok for finding in found) else 1
 
 
 def _guarded(check: Callable[[Settings], Iterator[Finding]], settings: Settings) -> Iterator[Finding]:
@@ -58,6 +63,10 @@ def _guarded(check: Callable[[Settings], Iterator[Finding]], settings: Settings)
         yield from (Finding(False, fault) for fault in error.faults)
 
 
+def _configuration(settings: Settings) -> Iterator[Finding]:
+    yield Finding(True, f"configuration: {settings.source}")
+
+
 def _paths(settings: Settings) -> Iterator[Finding]:
     probe(settings)
     yield Finding(True, f"cache directory {settings.cache.dir}")
@@ -65,6 +74,9 @@ def _paths(settings: Settings) -> Iterator[Finding]:
 
 def _ports(settings: Settings) -> Iterator[Finding]:
     for at in filter(None, (*settings.listen, settings.admin.listen)):
+        if at.port == 0:
+            yield Finding(True, f"{at}: the port is chosen at the start")
+            continue
         family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
         with socket.socket(family) as probe_socket:
             probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -77,7 +89,7 @@ def _ports(settings: Settings) -> Iterator[Finding]:
                 else:
                     yield Finding(False, explain_bind(error, at.host, at.port))
             else:
-                yield Finding(True, f"{at} is free")
+                yield Finding(True, f"{at} is free: hubgate is not running there")
 
 
 def _ca(settings: Settings) -> Iterator[Finding]:
@@ -89,9 +101,7 @@ def _ca(settings: Settings) -> Iterator[Finding]:
 def _environment(settings: Settings) -> Iterator[Finding]:
     """Would a client started from this very shell use the proxy, and trust it?"""
     proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
-    yield Finding(
-        bool(proxy), f"HTTPS_PROXY is {masked(proxy)}" if proxy else 'no HTTPS_PROXY here; eval "$(hubgate env)"'
-    )
+    yield _answering(proxy) if proxy else Finding(False, 'no HTTPS_PROXY here; eval "$(hubgate env)"')
     named = os.environ.get("SSL_CERT_FILE")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
@@ -106,6 +116,19 @@ def _environment(settings: Settings) -> Iterator[Finding]:
         yield from (Finding(True, hint, hint=True) for hint in hints(os.environ, ours, node_version()))
 
 
+def _answering(proxy: str) -> Finding:
+    what = f"HTTPS_PROXY is {masked(proxy)}"
+    try:
+        at = urlsplit(proxy)
+        with socket.create_connection((at.hostname or "", at.port or 80), _TIMEOUT):
+            return Finding(True, what)
+    except ValueError:
+        return Finding(False, f'{what}, which is no URL; eval "$(hubgate env)"')
+    except OSError as error:
+        why = error.strerror or error
+        return Finding(False, f'{what}, where nothing answers ({why}); start `hubgate serve`, or eval "$(hubgate env)"')
+
+
 def _auth(settings: Settings) -> Iterator[Finding]:
     """Would the proxy of this configuration let in a client started from this shell?"""
     if settings.auth is None:
@@ -114,7 +137,7 @@ def _auth(settings: Settings) -> Iterator[Finding]:
         users = read(settings.auth)
     except Unfit:  # told with the paths
         return
-    yield Finding(bool(users), f"auth: {len(users)} users in {settings.auth}")
+    yield Finding(bool(users), f"auth: {counted(len(users), 'user')} in {settings.auth}")
     proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
     if not proxy:
         return

@@ -12,15 +12,11 @@ import typer
 from ..config import Listen, Settings
 from ..core.errors import ConfigError
 from . import options
-from .exports import Format, expanding, one_line, render
+from .exports import MUST_HAVE, Format, expanding, one_line, render
 from .proxies import masked, with_login
 
 _ENCODED = r"https?://(?:(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*@)?[^@/\s]+/?$"
 _HOW = "; user and password are percent-encoded (@ is %40), or asked for by --user USER"
-_NOTES = {
-    Format.GITHUB: 'append this to "$GITHUB_ENV"; wget and aria2 need --ca-certificate=FILE as well',
-    Format.DOCKERFILE: "inside a container 127.0.0.1 is the container; name the proxy with --proxy-url if need be",
-}
 
 
 def env(
@@ -57,11 +53,17 @@ def env(
         text = render(format, proxy, bundle or str(file), ca)
     except ValueError as error:
         raise ConfigError(f"--proxy-url or --bundle: {error}; remove it") from None
-    if note := _NOTES.get(format):
-        typer.echo(f"# {note}", err=True)
-    if format is Format.GITHUB and bundle:
-        typer.echo("# the file is made by this line, in a step before (run: |):", err=True)
-        typer.echo(one_line(expanding(bundle), ca), err=True)
+    if format is not Format.SHELL and proxy_url is None:
+        typer.echo(
+            f"# {masked(proxy)} is this machine's; name the proxy as clients elsewhere reach it: --proxy-url", err=True
+        )
+    if format is Format.GITHUB:
+        typer.echo('# append this to "$GITHUB_ENV"; wget and aria2 need --ca-certificate=FILE as well', err=True)
+        if bundle:
+            typer.echo("# the file is made by this line, in a step before (run: |):", err=True)
+            typer.echo(one_line(expanding(bundle), ca), err=True)
+        else:
+            typer.echo(f"# {MUST_HAVE.format(file)}", err=True)
     if settings.auth is not None and "@" not in proxy:
         typer.echo("# this proxy asks for a password: add --user USER, or write it into the proxy's URL", err=True)
     elif "@" in proxy and format is Format.DOCKERFILE:

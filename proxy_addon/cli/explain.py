@@ -16,6 +16,7 @@ that decide could not be asked. `--json` prints an object, whatever the exit cod
         denied_by, would_deny, by, needs
                           ids of all that deny; of those in audit mode; of what lets pass; facts that would tell
         shown             the words that a blocked user reads; `[id]` stands for the id of his request
+        missing           true: it was asked for, and there is no such file
         facts             {name: {value, known, text, source}}
         rules             all that were tried: {id, kind, place, outcome, decided, relevant, mode,
                           tests: [{fact, said}], why, lifted_by, needs, reason, owner, expires}

@@ -50,6 +50,8 @@ def _subject(of: Mapping[str, Any]) -> None:
     by = f" by {of['rule']} ({near(of['place'])})" if of["rule"] else f" by {', '.join(of['by'])}" if of["by"] else ""
     lacks = f" without the {_and(of['needs'])}" if of["needs"] else ""
     _verdict(of["decision"], f"{by}{lacks}: {_named(of)}")
+    if of["missing"]:
+        _line("  there is no such file, as far as this machine knows")
     _facts(of["facts"])
     rest = list(of["rules"])
     for head, belongs in _GROUPS:

@@ -17,6 +17,7 @@ from enum import StrEnum
 
 ROOTS = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")  # Debian and Alpine; Red Hat
 LOCAL = "localhost,127.0.0.1,::1"
+MUST_HAVE = "the job must have this file: {}; with --bundle FILE it makes one"
 _IN_IMAGE = "/etc/ssl/certs/hubgate.pem"
 
 
@@ -85,11 +86,12 @@ def _github(values: Mapping[str, str], _: str, __: str) -> list[str]:
 
 
 def _gitlab(values: Mapping[str, str], bundle: str, ca: str) -> list[str]:
-    made = ["before_script:", f"  - {json.dumps(one_line(shlex.quote(bundle), ca))}"]
+    made = ["before_script:", f"  - {json.dumps(one_line(expanding(bundle), ca))}"]
+    kept = {name: value if ca and value == bundle else value.replace("$", "$$") for name, value in values.items()}
     return [
-        *(made if ca else [f"# the job must have this file: {bundle}; with --bundle FILE it makes one"]),
+        *(made if ca else [f"# {MUST_HAVE.format(bundle)}"]),
         "variables:",
-        *(f"  {name}: {json.dumps(value.replace('$', '$$'))}" for name, value in values.items()),
+        *(f"  {name}: {json.dumps(value)}" for name, value in kept.items()),
         "# wget and aria2 read no variable for the CA; add --ca-certificate=FILE to their command line",
     ]
 

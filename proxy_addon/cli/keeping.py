@@ -12,7 +12,7 @@ from ..config import Settings
 from ..hub.resources import File
 from ..hub.targets import Target, spelled
 from ..store.local import DiskStore
-from .output import as_json, human, table, tell
+from .output import as_json, counted, human, table, tell
 
 
 def run(settings: Settings, work: Callable[[DiskStore], Awaitable[int]]) -> int:
@@ -112,7 +112,7 @@ async def keep(store: DiskStore, name: str, repo: Target | None, kept: bool, jso
     if json:
         as_json({"pinned": kept, "blobs": sorted(blobs), "bytes": size})
     else:
-        typer.echo(f"{'pinned' if kept else 'unpinned'} {len(found)} blobs, {human(size)}")
+        typer.echo(f"{'pinned' if kept else 'unpinned'} {counted(len(found), 'blob')}, {human(size)}")
     if kept and (lacking := [entry for entry in found if not entry.complete]):
         tell(f"{len(lacking)} of them are not whole; complete them: hubgate prefetch --pin {name}")
     return 0
@@ -126,7 +126,8 @@ async def looked_up(store: DiskStore, name: str, repo: Target | None) -> list[En
 
 
 def nothing(name: str) -> int:
-    tell(f"{name}: nothing of it is here")
+    like = "" if ":" in name or "/" not in name else f"; a repo is written hf:{name} or ms:{name}"
+    tell(f"{name}: nothing of it is here{like}")
     return 1
 
 

@@ -17,6 +17,7 @@ ConfigFile = Annotated[
         "--config", "-c", help="Configuration file; else $HUBGATE_CONFIG, else ./hubgate.yaml, else defaults."
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 ListenAt = Annotated[
     list[str] | None, typer.Option("--listen", help="HOST:PORT, in place of `listen`; may be repeated.")
 ]

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import TaskID
 
 from ..prefetch import Item, Plan, State
-from .output import bars, human, shown
+from .output import bars, counted, human, shown
 
 EVERY = 30.0  # seconds between two lines about one large file
 _LONGEST = 48  # characters of a path beside a bar
@@ -29,7 +29,7 @@ class Lines:
 
     def planned(self, plan: Plan) -> None:
         lacks = sum({item.blob or item.url: item.lacks for item in plan.items}.values())
-        self.said(f"{len(plan.items)} files, {human(plan.size)}; missing: {human(lacks)}")
+        self.said(f"{counted(len(plan.items), 'file')}, {human(plan.size)}; missing: {human(lacks)}")
 
     def advanced(self, item: Item, size: int) -> None:
         now = self._timer()
@@ -97,8 +97,9 @@ def _short(path: str) -> str:
 def summary(plan: Plan, seconds: float) -> str:
     states = Counter(item.state for item in plan.items)
     came = sum(item.lacks for item in plan.items if item.state is State.FETCHED)
+    repos = len({item.target for item in plan.items})
     parts = [
-        f"{len({item.target for item in plan.items})} repos, {len(plan.items)} files, {human(plan.size)}",
+        f"{counted(repos, 'repo')}, {counted(len(plan.items), 'file')}, {human(plan.size)}",
         f"{states[State.HERE]} were here, {states[State.FETCHED]} fetched ({human(came)})",
     ]
     if states[State.FAILED]:

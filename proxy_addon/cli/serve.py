@@ -36,12 +36,12 @@ def serve(
     return run(settings, announce) or 0
 
 
-def announce(settings: Settings, listening: Sequence[Listen], authority: Handout) -> None:
+def announce(settings: Settings, listening: Sequence[Listen], authority: Handout, admin: Listen | None) -> None:
     """Tell people, once the ports are open, how to use this proxy. Goes to standard error: the log may be on stdout."""
     bundle = options.bundle(settings, authority)
     typer.echo(f"hubgate listens on {', '.join(map(str, listening))}", err=True)
-    if settings.admin.listen is not None:
-        typer.echo(f"status page and metrics: http://{settings.admin.listen}/", err=True)
+    if admin is not None:
+        typer.echo(f"status page and metrics: http://{admin}/", err=True)
     typer.echo("\n".join(authority.announced()), err=True)
     if settings.auth is not None:
         typer.echo("every client has to show a password: HTTPS_PROXY=http://USER:PASSWORD@host:port", err=True)

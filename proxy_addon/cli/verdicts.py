@@ -60,7 +60,8 @@ def described(verdict: Verdict, request: Request) -> dict[str, Any]:
         "would_deny": [] if isinstance(answer, Need) else [spoke.rule for spoke in answer.audit],
         "by": list(answer.by) if isinstance(answer, Allow) else [],
         "needs": sorted(answer.facts) if isinstance(answer, Need) else [],
-        "shown": wording(answer.denial, request, subject.repo, "id").text if denies else None,  # type: ignore[union-attr]
+        "shown": wording(answer.denial, request, subject, "id").text if denies else None,  # type: ignore[union-attr]
+        "missing": known.missing,
         "facts": _facts(known, verdict.traced.now),
         "rules": [_step(step, verdict.traced.values) for step in verdict.traced.steps],
         "changes": [_change(change, places) for change in verdict.changes],

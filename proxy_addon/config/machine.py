@@ -24,7 +24,7 @@ def probe(settings: Settings) -> None:
         try:
             read(settings.auth)
         except Unfit as unfit:
-            faults += unfit.faults
+            faults += [settings.fault("auth", what) for what in unfit.faults]
     if faults:
         raise ConfigError(*faults)
 

@@ -228,6 +228,11 @@ class Settings(Section):
         """The documented file, which says just what the defaults are."""
         return EXAMPLE
 
+    @property
+    def source(self) -> str:
+        """The configuration file as it was named, or `defaults`."""
+        return self._origin.file
+
     def fault(self, key: str, what: str) -> str:
         """One line of a ConfigError for a key (`cache.dir`), with the place where the operator wrote it."""
         return self._origin.fault(key, what)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..core.messages import Headers, Request
-from ..hub.resources import Batch, Document, Kind, Layer, Passed, Repo, Resource
+from ..hub.resources import Batch, Document, Kind, Layer, Passed, Repo, Resource, Subject
 from .forms import FORMS, UNAVAILABLE, Reader
 from .spoken import ascii_line, cut, name
 from .wording import Decision, Denial, label, sentence, words
@@ -66,10 +66,10 @@ def reader_of(request: Request, resource: Resource) -> Reader:
     return _API_READERS.get(resource.hub, Reader.PLAIN)
 
 
-def blocked(denial: Denial, request: Request, resource: Resource, repo: Repo | None, request_id: str) -> Blocked:
-    """The reply. `repo` is the one that the decision was about: of a link by digest the resource names none."""
+def blocked(denial: Denial, request: Request, resource: Resource, about: Subject | None, request_id: str) -> Blocked:
+    """The reply. `about` is what was decided: of a link by digest the resource names no repo."""
     reader = reader_of(request, resource)
-    told = words(denial, request, repo, request_id)
+    told = words(denial, request, about, request_id)
     status = _status(reader, request, resource)
     media, written = FORMS[reader]
     body = written(told)
@@ -82,7 +82,7 @@ def blocked(denial: Denial, request: Request, resource: Resource, repo: Repo | N
         ("Content-Length", str(len(body))),
     ]
     if resource.hub == "huggingface":
-        topic = _topic("policy", repo)
+        topic = _topic("policy", about.repo if about else None)
         warning = topic + told.short(FIELD - len(topic))
         fields += [("X-Error-Code", "GatedRepo"), ("X-Error-Message", told.short(FIELD)), ("X-HF-Warning", warning)]
     if reader is Reader.BROWSER:

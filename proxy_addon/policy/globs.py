@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MAX_LENGTH = 512  # characters
 
@@ -32,11 +32,13 @@ class Glob:
 
 @dataclass(frozen=True, slots=True)
 class Globs:
-    """Several, any of which may match: names without a star by lookup, the rest by one pattern."""
+    """Several, any of which may match: names without a star by lookup, the rest by one pattern.
+
+    Its repr is the same in every process, since the digest of rules is made of it."""
 
     members: tuple[Glob, ...]
-    names: frozenset[str]
-    pattern: re.Pattern[str] | None
+    names: frozenset[str] = field(repr=False)
+    pattern: re.Pattern[str] | None = field(repr=False)
 
     def matches(self, name: str) -> bool:
         name = name.casefold()

@@ -12,11 +12,11 @@ from enum import StrEnum, auto
 from urllib.parse import quote
 
 from ..core.messages import Request
-from ..hub.resources import Repo
+from ..hub.resources import Repo, Subject
+from ..hub.targets import spelled
 from .spoken import address, ascii_line, cut, line, name, place
 
 _RULE, _WHOM, _URL, _COMMAND, _ID = 64, 80, 240, 120, 32  # characters at most
-_HUB_PREFIX = {"huggingface": "hf", "modelscope": "ms"}
 
 
 class Decision(StrEnum):
@@ -74,8 +74,9 @@ class Words:
         return " ".join(filter(None, (f"Blocked by policy rule '{self.rule}'{whom}:", reason, *ending)))
 
 
-def words(denial: Denial, request: Request, repo: Repo | None, request_id: str) -> Words:
-    """`repo` is what was denied; without one it is the URL."""
+def words(denial: Denial, request: Request, about: Subject | None, request_id: str) -> Words:
+    """`about` is what was denied; without it, the URL."""
+    repo = about.repo if about else None
     owner, contact = (cut(ascii_line(who), _WHOM) for who in (denial.owner, denial.contact))
     url = "" if denial.decision is Decision.EMBARGOED else _request_url(denial, repo)
     return Words(
@@ -85,7 +86,7 @@ def words(denial: Denial, request: Request, repo: Repo | None, request_id: str) 
         note=_NOTES.get(denial.decision, ""),
         url=url,
         ask=_ask(denial.decision, url, contact or owner),
-        explain=_explain(request, repo),
+        explain=_explain(request, about),
         id=label(request_id, _ID),
     )
 
@@ -114,10 +115,14 @@ def _request_url(denial: Denial, repo: Repo | None) -> str:
     return found if len(found) <= _URL else ""
 
 
-def _explain(request: Request, repo: Repo | None) -> str:
-    if repo is None:
+def _explain(request: Request, about: Subject | None) -> str:
+    """About the file that was denied, as of its repo alone another answer may be true; about the repo where the file's
+    name cannot be written as the command reads it."""
+    if about is None:
         what = place(request.origin + request.path)
     else:
-        of_type = "" if repo.type == "models" else f"{repo.type}/"
-        what = name(f"{_HUB_PREFIX.get(repo.hub, repo.hub)}:{of_type}{repo.id}")
+        what = name(spelled(about.repo))
+        file = f"{what}@{about.rev}/{about.path}" if about.path and about.rev and "/" not in about.rev else what
+        if len(file) <= _COMMAND and name(file) == file:
+            what = file
     return f"hubgate explain {what}" if len(what) <= _COMMAND else ""

@@ -21,6 +21,11 @@ def test_numbers_are_for_people(name, count, shown):
     assert "hubgate is working" in page and "2030-01-02" in page
 
 
+def test_how_full_the_cache_is_is_shown():
+    page = index((), {"cache_bytes": 0, "cache_limit_bytes": 2 * 10**11}, "AB:CD", datetime(2030, 1, 2, tzinfo=UTC))
+    assert "<th>cache bytes<td>0 B<" in page and "<th>cache limit bytes<td>200.0 GB<" in page
+
+
 def test_repos_in_sync_are_shown_with_their_lag():
     synced = [
         Synced("hf:a/b", 90061.4, behind=True),

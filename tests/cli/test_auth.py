@@ -144,7 +144,7 @@ def test_a_terminal_is_asked_twice_and_shows_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "shown", "said"),
     [
-        ("http://h:1", "http://h:1", None),
+        ("http://127.0.0.1:1", "http://h:1", None),
         ("http://alice:pw@h:1", "http://alice:***@h:1", ("alice", b"pw")),
         ("http://alice:p%40w@h:1/", "http://alice:***@h:1/", ("alice", b"p@w")),
         ("http://alice:p@w@h:1", "http://alice:***@h:1", ("alice", b"p@w")),
@@ -177,6 +177,8 @@ def test_env_with_a_user(tmp_path: Path) -> None:
     status, shown, out = typed([*COMMAND, "env", "--config", str(config), "--user", "alice"], SECRET)
     assert status == 0 and "canary" not in shown
     assert login(exported(out)["HTTPS_PROXY"]) == ("alice", SECRET.encode())
+    status, shown, _ = typed([*COMMAND, "env", "-c", str(config), "-f", "github", "--user", "alice"], SECRET)
+    assert status == 0 and "http://alice:***@127.0.0.1:3128 is this machine's" in shown and "canary" not in shown
 
 
 def test_doctor_tells_whether_the_password_is_right_and_never_what_it_is(tmp_path: Path) -> None:
@@ -185,12 +187,13 @@ def test_doctor_tells_whether_the_password_is_right_and_never_what_it_is(tmp_pat
     )
     assert "users: cannot be read" in hubgate("doctor", "--config", str(config)).stdout
     added(tmp_path / "users", "alice", SECRET)
+    at = "http://127.0.0.1:1"
     for url, words in (
-        (with_login("http://h:1", "alice", SECRET), "ok    auth: the password in HTTPS_PROXY is right"),
-        (with_login("http://h:1", "alice", "canary"), "FAIL  auth: the password in HTTPS_PROXY is wrong, or there is"),
-        (with_login("http://h:1", "mallory", SECRET), "FAIL  auth: the password in HTTPS_PROXY is wrong, or there is"),
-        ("http://h:1", "FAIL  auth: HTTPS_PROXY has no user and password"),
+        (with_login(at, "alice", SECRET), "ok    auth: the password in HTTPS_PROXY is right"),
+        (with_login(at, "alice", "canary"), "FAIL  auth: the password in HTTPS_PROXY is wrong, or there is"),
+        (with_login(at, "mallory", SECRET), "FAIL  auth: the password in HTTPS_PROXY is wrong, or there is"),
+        (at, "FAIL  auth: HTTPS_PROXY has no user and password"),
     ):
         told = hubgate("doctor", "--config", str(config), HTTPS_PROXY=url)
-        assert words in told.stdout and f"auth: 1 users in {tmp_path}/users" in told.stdout
+        assert words in told.stdout and f"auth: 1 user in {tmp_path}/users" in told.stdout
         assert f"HTTPS_PROXY is {masked(url)}" in told.stdout and "canary" not in told.stdout + told.stderr

@@ -71,6 +71,11 @@ def test_what_is_not_here_exits_1(cache: Say, command: str, name: str) -> None:
     assert cache(command, name, code=1) == f"{name}: nothing of it is here\n"
 
 
+def test_a_repo_without_its_hub_is_told_how_it_is_written(cache: Say) -> None:
+    told = cache("show", "acme/tiny", code=1)
+    assert told == "acme/tiny: nothing of it is here; a repo is written hf:acme/tiny or ms:acme/tiny\n"
+
+
 @pytest.mark.parametrize(
     "arguments", [["show", "hf:a/b/c"], ["pin"], ["ls", "x"], ["verify", "hf:"], ["rm", "hf:a@.."]]
 )

@@ -176,6 +176,14 @@ def test_what_only_the_answer_tells_is_asked_of_it(explain: Explain, config: Pat
     assert "ALLOWED" in explain("hf:acme/tiny/config.json", code=0)
     write(config.parent, "version: 1\nscan: {pickle: {}}\n")
     assert "it was not scanned yet" in explain("hf:acme/tiny/old.bin", code=3)
+    assert "there is no such file" in explain("hf:acme/tiny/none.bin", code=0)
+    assert [explain("hf:acme/tiny/none.bin", "--json", code=0)["subjects"][0]["missing"]] == [True]
+    assert "no such file" not in explain("hf:acme/tiny/old.bin", code=3)
+
+
+def test_without_the_hub_no_hub_is_said_to_have_answered(explain: Explain) -> None:
+    told = explain("hf:acme/nc", "--offline", code=3)
+    assert "could not be asked: " in told and "the hub answers" not in told
 
 
 def test_a_repo_under_its_old_name_is_judged_by_both(explain: Explain, config: Path) -> None:

@@ -94,6 +94,31 @@ def test_a_gitlab_job_makes_the_file_that_it_names(tmp_path, pem):
     assert made_by(line, tmp_path) == pem
 
 
+def test_a_gitlab_job_fills_in_its_own_variables_and_none_of_the_proxys(pem):
+    place, proxy = "$CI_PROJECT_DIR/hubgate.pem", "http://alice:a$b@proxy.example:8080"
+    read = yaml.safe_load(render(Format.GITLAB, proxy, place, pem))
+    assert read["variables"]["SSL_CERT_FILE"] == place
+    assert read["variables"]["HTTPS_PROXY"] == proxy.replace("$", "$$")
+    assert read["before_script"][0].endswith(f'>"{place}"')
+
+
+def test_only_a_proxy_that_nobody_named_is_said_to_be_this_machines(tmp_path, capsys):
+    config = tmp_path / "hubgate.yaml"
+    config.write_text("ca: {dir: ca}\n")
+    for format in ("github", "gitlab", "dockerfile"):
+        run(["env", "--config", str(config), "--format", format])
+        assert "http://127.0.0.1:8080 is this machine's" in capsys.readouterr().err
+        run(["env", "--config", str(config), "--format", format, "--proxy-url", "http://proxy.example:8080"])
+        assert "this machine's" not in capsys.readouterr().err
+
+
+def test_a_github_job_is_told_of_the_file_it_must_have(tmp_path, capsys):
+    config = tmp_path / "hubgate.yaml"
+    config.write_text("ca: {dir: ca}\n")
+    run(["env", "--config", str(config), "--format", "github"])
+    assert f"must have this file: {tmp_path / 'ca/bundle.pem'}" in capsys.readouterr().err
+
+
 def test_an_image_needs_no_file_beside_its_dockerfile(tmp_path, pem):
     (line,) = [line for line in render(Format.DOCKERFILE, PROXY, BUNDLE, pem).splitlines() if " RUN " in line]
     run_line = line.partition(" RUN ")[2].replace("/etc/ssl/certs/hubgate.pem", str(tmp_path / "hubgate.pem"))

@@ -1,3 +1,4 @@
+import socket
 import ssl
 from pathlib import Path
 
@@ -87,5 +88,7 @@ def test_doctor_tells_them_and_fails_nothing(environment, authority, tmp_path, m
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
-    assert run(["doctor", "--config", str(config)]) == 0
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        assert run(["doctor", "--config", str(config)]) == 0
     assert "\nhint  REQUESTS_CA_BUNDLE, which modelscope" in capsys.readouterr().out

@@ -1,11 +1,13 @@
 import contextlib
 import io
+import json
 import signal
 import socket
 import ssl
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -100,7 +102,6 @@ def test_doctor_sees_hubs_through_connect_to(config, tmp_path, monkeypatch, caps
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(leaf)
     ours = Authority.open(tmp_path / "my ca")
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("SSL_CERT_FILE", str(ours.combined_bundle()))
 
     def serve(listener):
@@ -112,7 +113,8 @@ def test_doctor_sees_hubs_through_connect_to(config, tmp_path, monkeypatch, caps
             ):
                 peer.recv(1)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
         listener.settimeout(20)
         thread = threading.Thread(target=serve, args=(listener,))
         thread.start()
@@ -123,6 +125,7 @@ def test_doctor_sees_hubs_through_connect_to(config, tmp_path, monkeypatch, caps
         thread.join(20)
     out = capsys.readouterr().out
     assert "FAIL" not in out
+    assert out.startswith(f"ok    configuration: {config}\n")
     for name in ("huggingface.co", "modelscope.cn"):
         assert f"{name} at 127.0.0.1:{port}: TLSv1.3" in out
 
@@ -140,6 +143,34 @@ def test_doctor_says_what_is_wrong(config, tmp_path, monkeypatch, capsys):
     failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
     for word in ("cache.dir", "in use", "HTTPS_PROXY", "does not trust", "huggingface.co at", "modelscope.cn at"):
         assert sum(word in line for line in failed) == 1, (word, failed)
+
+
+def test_doctor_asks_whether_the_proxy_answers(tmp_path, monkeypatch, capsys):
+    config = tmp_path / "hubgate.yaml"
+    config.write_text(
+        "hubs: {huggingface: {enabled: false}, modelscope: {enabled: false}}\nca: {dir: ca}\ncache: {dir: c}\n"
+    )
+    with socket.socket() as closed, socket.create_server(("127.0.0.1", 0)) as open:
+        closed.bind(("127.0.0.1", 0))
+        for at, port in (("closed", closed.getsockname()[1]), ("open", open.getsockname()[1]), ("odd", "port")):
+            monkeypatch.setenv("HTTPS_PROXY", f"http://alice:hush@127.0.0.1:{port}")
+            run(["doctor", "--config", str(config), "--json"])
+            told = capsys.readouterr().out
+            assert "hush" not in told
+            (found,) = [
+                each for each in json.loads(told) if each["what"].startswith("HTTPS_PROXY is http://alice:***@")
+            ]
+            assert (found["ok"], "nothing answers" in found["what"]) == (at == "open", at == "closed")
+
+
+def test_ca_show_for_programs(config, tmp_path, capsys):
+    Authority.open(tmp_path / "my ca")
+    ours = Authority.rotate(tmp_path / "my ca")
+    assert run(["ca", "show", "--config", str(config), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["ends"] == ours.expires.isoformat() and "huggingface.co" in told["names"]
+    assert [each["sha256"] for each in told["certificates"]] == [ours.fingerprint(root) for root in ours.roots]
+    assert len(ours.roots) == 2 and Path(told["file"]).read_bytes() == ours.public_pem()
 
 
 def test_an_interrupt_is_130(tmp_path):

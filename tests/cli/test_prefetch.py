@@ -133,7 +133,7 @@ def test_an_interrupt_leaves_all_that_came(hub: TestHub, config: Path, number: s
     name = {"huggingface": "hf:acme/large", "modelscope": "ms:acme/large"}[kind]
     command = [*COMMAND, "prefetch", name, "--config", str(config)]
     with Process(command) as process:
-        process.wait_for("1 files")
+        process.wait_for("1 file, ")
         hub.wait(5, host=CDN)
         pieces(config, f"sha256:{digest}", 4)
         process.signal(number)

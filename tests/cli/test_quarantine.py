@@ -56,7 +56,7 @@ def test_damage_is_told_and_left_or_repaired_and_shown(cache: Say, config: Path,
     digest = hub.digest("acme/tiny", "old.bin")
     for _ in range(2):
         code, told = cache("verify", "--no-repair")
-        assert code == 1 and "acme/tiny" in told and "1 piece left as they are" in told
+        assert code == 1 and "acme/tiny" in told and "1 piece left as found" in told
     code, told = cache("verify", "--repair", "--json")
     (found,) = told["found"]
     assert code == 1 and found["blob"] == f"sha256:{digest}" and found["piece"] == 0

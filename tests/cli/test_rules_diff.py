@@ -87,7 +87,7 @@ def test_what_a_server_answered_is_judged_again_in_a_process(config: Path, hub: 
     assert (row["place"], row["files"]) == (f"{files[1]}:4", 2) and row["example"] == "@main/config.json"
     assert rows(told, "would_deny") == [("no-bin", "hf:acme/tiny", 1, 1)] and rows(told, "allowed") == []
     text = hubgate("rules", "diff", *files, "--config", str(config)).stdout  # by now all of it is stored
-    assert text.startswith("5 requests by 1 users judged by both\n3 newly blocked\n")
+    assert text.startswith("5 requests by 1 user judged by both\n3 newly blocked\n")
 
 
 def test_the_other_way_round_is_newly_allowed(diff: Diff, log: Callable[..., str], hub: TestHub) -> None:

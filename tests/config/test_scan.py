@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def test_commands_are_a_name_a_list_or_a_mapping(tmp_path: Path) -> None:
     assert named.name == "picklescan" and (picklescan() is None or named == picklescan())
     assert (plain.name, plain.argv, plain.seconds) == ("clamscan", ("/bin/clamscan", "{file}"), 60)
     assert (full.name, full.argv, full.seconds) == ("x", ("y", "{file}"), 300)
+
+
+def test_a_program_that_is_not_there_is_told_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    there, gone = sys.executable, str(tmp_path / "gone")
+    scanner_of(written(tmp_path, f'scan: {{commands: [[{there}, "{{file}}"], [{gone}, "{{file}}"]]}}'))
+    assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
+        f"scan.commands: there is no program {gone}"
+    ]
 
 
 def test_who_looks_is_told_by_the_commands(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy_addon.core.messages import Headers, Request
 from proxy_addon.hub.classify import Classifier
-from proxy_addon.hub.resources import Repo, Resource
+from proxy_addon.hub.resources import Repo, Resource, Subject
 from proxy_addon.policy.blocked import (
     FIELD,
     Blocked,
@@ -89,7 +89,7 @@ def asked(method: str, host: str, path: str, accept: str = "*/*", query: str = "
 
 def reply(denial: Denial = DENIAL, *, repo: Repo | None = REPO, id: str = "7f3a", route: int = 0) -> Blocked:
     method, host, path, accept, _ = ROUTES[route]
-    return blocked(denial, *asked(method, host, path, accept), repo, id)
+    return blocked(denial, *asked(method, host, path, accept), Subject(repo) if repo else None, id)
 
 
 def at(reader: Reader) -> int:
@@ -124,7 +124,7 @@ def test_hub_clients_have_it_in_fields_on_every_host_of_the_hub_and_nobody_else_
 
 def test_a_head_has_no_body_and_the_length_of_one() -> None:
     method, host, path, accept, _ = ROUTES[4]
-    got, full = (blocked(DENIAL, *asked(m, host, path, accept), REPO, "7f3a") for m in (method, "GET"))
+    got, full = (blocked(DENIAL, *asked(m, host, path, accept), Subject(REPO), "7f3a") for m in (method, "GET"))
     assert (got.body, got.headers) == (b"", full.headers) and full.body
 
 
@@ -142,7 +142,7 @@ def test_a_head_has_no_body_and_the_length_of_one() -> None:
 def test_the_older_sdk_is_led_on_to_where_it_shows_the_denial(path: str, agent: str, status: int) -> None:
     request, resource = asked("GET", MS, path)
     request = replace(request, headers=Headers([("User-Agent", agent)]))
-    got = blocked(DENIAL, request, resource, REPO, "7f3a")
+    got = blocked(DENIAL, request, resource, Subject(REPO), "7f3a")
     told = json.loads(got.body)
     assert (got.status, told["Code"], told["Success"], told["Message"]) == (status, 451, False, TEXT)
     assert got.headers.get("cache-control") == "no-store"
@@ -178,16 +178,22 @@ def test_the_way_out_is_the_one_that_there_is(denial: Denial, ending: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("repo", "command"),
+    ("about", "command"),
     [
-        (Repo("huggingface", "datasets", "acme/ds"), "hf:datasets/acme/ds"),
-        (Repo("modelscope", "models", "acme/tiny"), "ms:acme/tiny"),
-        (Repo("huggingface", "models", "a/b; rm -rf ~ $(id) `id` 'x' \"y\" é\r\n|&"), None),
+        (Subject(Repo("huggingface", "datasets", "acme/ds")), "hf:datasets/acme/ds"),
+        (Subject(Repo("modelscope", "models", "acme/tiny")), "ms:acme/tiny"),
+        (Subject(Repo("modelscope", "models", "acme/tiny", "ai")), "ms.ai:acme/tiny"),
+        (Subject(REPO, "main", "sub/a.bin"), "hf:acme/tiny@main/sub/a.bin"),
+        (Subject(REPO, SHA[:40], "a.bin"), f"hf:acme/tiny@{SHA[:40]}/a.bin"),
+        (Subject(REPO, "main", "a b.bin"), "hf:acme/tiny"),  # the command would take %20 for itself
+        (Subject(REPO, "refs/pr/1", "a.bin"), "hf:acme/tiny"),  # where the revision ends would be a guess
+        (Subject(REPO, "main", "a" * 120), "hf:acme/tiny"),
+        (Subject(Repo("huggingface", "models", "a/b; rm -rf ~ $(id) `id` 'x' \"y\" é\r\n|&")), None),
         (None, "https://files.example.org/a%20b%27"),
     ],
 )
-def test_the_command_can_be_pasted_into_a_shell(repo: Repo | None, command: str | None) -> None:
-    text = blocked(DENIAL, *asked("GET", "files.example.org", "/a%20b'", query="token=hush"), repo, "i").body.decode()
+def test_the_command_can_be_pasted_into_a_shell(about: Subject | None, command: str | None) -> None:
+    text = blocked(DENIAL, *asked("GET", "files.example.org", "/a%20b'", query="token=hush"), about, "i").body.decode()
     pasted = text.partition("run: hubgate explain ")[2].removesuffix(" [i]\n")
     assert pasted == (command or pasted)
     assert pasted and set(pasted) <= set(string.ascii_letters + string.digits + "_.-~/@:+=%")
@@ -215,6 +221,7 @@ HOSTILE = "Ünfair \"quote\" '1' <script>alert(1)</script>\r\nX-Injected: yes\x0
 @example(HOSTILE, HOSTILE, Decision.DENIED, HOSTILE, f"https://t.org/{HOSTILE}", HOSTILE, HOSTILE, 0)
 @example("r" * 99, "x" * 2000, Decision.APPROVAL, "o" * 99, f"https://{'u' * 225}", "n" * 100, "i" * 99, 0)
 @example("r" * 99, "x" * 2000, Decision.EMBARGOED, "o" * 99, f"https://{'u' * 225}", "\u00e9" * 160, "i" * 99, 14)
+@settings(deadline=None)
 def test_whatever_others_wrote_stays_in_its_field(
     rule: str, reason: str, decision: Decision, owner: str, url: str, name: str, id: str, route: int
 ) -> None:

@@ -34,6 +34,24 @@ def logged(caplog):
     return lambda level: [each.getMessage() for each in caplog.records if each.levelno == level]
 
 
+def test_the_digest_of_the_same_rules_is_the_same_in_every_process(shelf):
+    """What a server logs can be compared with what `hubgate explain` prints, and with the next server."""
+    names = ", ".join(f"torch.x{n}" for n in range(20))
+    written = shelf.write(
+        f"version: 1\nscan: {{pickle: {{action: deny, allow_imports: [{names}]}}}}\nlists: {{some: [{names}]}}\n"
+    )
+    code = "import sys; from pathlib import Path; from proxy_addon.policy.load import load;"
+    code += " print(load([Path(sys.argv[1])], now=0.0).policy.digest)"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code, written],
+            env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+    assert len(found) == 1 and found != {""}
+
+
 # Edits
 
 

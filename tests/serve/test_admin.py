@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import urllib.request
+from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from tests.hub import TestHub
-from tests.processes import Hubgate
+from tests.processes import Hubgate, configuration
 
 URL = "https://huggingface.co/acme/tiny/resolve/main/old.bin"
 
@@ -17,7 +20,17 @@ def test_health_certificate_and_page(proxy: Hubgate) -> None:
     pem = proxy.asked_admin("/ca.pem").body
     assert pem == (proxy.ca / "ca.pem").read_bytes() and b"PRIVATE" not in pem
     fingerprint = proxy.wait_for("SHA-256").rpartition(" ")[2].strip()
-    assert fingerprint in proxy.asked_admin("/").body.decode()
+    page = proxy.asked_admin("/").body.decode()
+    assert fingerprint in page and "<th>cache limit bytes<td>4.0 GB<" in page
+    ends = x509.load_pem_x509_certificate(pem).not_valid_after_utc
+    assert proxy.metrics()["hubgate_ca_expires_timestamp_seconds"] == ends.timestamp()
+
+
+def test_a_port_that_was_chosen_is_told(hub: TestHub, tmp_path: Path) -> None:
+    with Hubgate(configuration(tmp_path, hub, admin={"listen": "127.0.0.1:0"})) as proxy:
+        url = proxy.wait_for("status page and metrics: ").rpartition(" ")[2].strip()
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{url}healthz", timeout=10) as reply:
+            assert reply.status == 200
 
 
 def test_requests_and_bytes_are_counted(proxy: Hubgate, hub: TestHub) -> None:

@@ -296,6 +296,7 @@ def test_no_port_is_opened_with_a_file_that_is_not_good(tmp_path, text, mode, fa
         file.chmod(mode)
     done = hubgate("serve", "--config", str(configuration(tmp_path, auth="users")))
     assert done.returncode == 2 and fault.format(file) in done.stderr
+    assert f"{tmp_path}/hubgate.yaml:" in done.stderr and ": auth: " in done.stderr
     assert "canary" not in done.stderr and "listens" not in done.stderr
 
 
