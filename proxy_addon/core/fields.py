@@ -28,11 +28,9 @@ HOP_BY_HOP = frozenset(
 )
 _COOKIES = frozenset({"set-cookie", "set-cookie2"})
 _CREDENTIAL = re.compile(
-    r"token|secret|password|credential|session|signature|csrf|xsrf|api-?key|^authorization|^authentication-info"
+    r"token|secret|password|credential|session|signature|csrf|xsrf|api-?key|(^|-)auth($|-)|-api$|authorization"
+    r"|^authentication-info|^cookie2?$"
 )
-
-#: Credentials: a variant chosen by one of these would put it into the key, on disk.
-SECRET = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 #: What describes the bytes on disk, and the key they are under: a 304 or a HEAD brings neither (RFC 9111 §3.2).
 _BOUND = frozenset({"content-digest", "content-encoding", "content-length", "content-md5", "content-range", "vary"})
@@ -42,11 +40,23 @@ _UNORDERED = frozenset({"accept-charset", "accept-encoding", "accept-language"})
 _SPACE = re.compile(r"[ \t]*([;=])[ \t]*")
 
 
+def is_credential(name: str) -> bool:
+    """Whether a field of this lower-case name is made to show who somebody is. A variant chosen by its value would put
+    that into the key, on disk."""
+    return _CREDENTIAL.search(name) is not None
+
+
+def unlocks(headers: Headers) -> bool:
+    """Whether a request may have been answered because of who sent it. RFC 9111 §3.5 asks so of Authorization; servers
+    know people by cookies and by fields of their own as well."""
+    return any(is_credential(name) for name in map(str.lower, dict(headers.fields)) if name not in HOP_BY_HOP)
+
+
 def storable_fields(headers: Headers, rules: Directives) -> Headers:
     """`headers` without what must not be stored; `rules` are the response's directives."""
     drop = HOP_BY_HOP | _COOKIES | rules.field_names("private") | rules.field_names("no-cache")
     drop |= {name.lower() for line in headers.get_all("connection") for name in split_list(line)}
-    return Headers(f for f in headers if (name := f[0].lower()) not in drop and not _CREDENTIAL.search(name))
+    return Headers(f for f in headers if (name := f[0].lower()) not in drop and not is_credential(name))
 
 
 def updated(stored: Headers, new: Headers) -> Headers:

@@ -192,6 +192,6 @@ class StoredResponse:
     size: int | None = None  # bytes of the whole representation
     have: tuple[tuple[int, int], ...] | None = None  # None: complete; else half-open byte ranges held (RFC 9111 §3.3)
     vary: tuple[tuple[str, str | None], ...] = ()  # (lower-case field, request's normalised value) nominated by Vary
-    authorized: bool = False  # the request that brought it carried Authorization (RFC 9111 §3.5)
+    authorized: bool = False  # the request that brought it carried a credential (RFC 9111 §3.5)
     kind: str = "-"
     facts: tuple[tuple[str, str], ...] = ()  # hub facts that are no header: commit, digest, repo id

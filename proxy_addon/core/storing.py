@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from .dates import format_date
 from .directives import NOTHING, Directives, of_request, of_response
-from .fields import SECRET, secondary_key, storable_fields, updated
+from .fields import is_credential, secondary_key, storable_fields, unlocks, updated
 from .freshness import HEURISTIC, lifetime
 from .messages import Headers, Request, StoredResponse
 from .ranges import Range, merge, parse_content_range
@@ -68,13 +68,13 @@ def storable(request: Request, status: int, headers: Headers, now: float, terms:
     if "no-store" in of_request(request.headers):
         return NotStorable("request no-store")
     rules = of_response(status, headers) if terms.lifetime is None else NOTHING
-    if terms.shared and "authorization" in request.headers and not _unlocked(rules, terms):
+    if terms.shared and unlocks(request.headers) and not _unlocked(rules, terms):
         return NotStorable("authorization")
     if terms.lifetime is None:
         vary = secondary_key(request, headers)
         if vary is None:
             return NotStorable("vary *")
-        if any(value is not None and name in SECRET for name, value in vary):
+        if any(value is not None and is_credential(name) for name, value in vary):
             return NotStorable("vary on a secret")
         if reason := _refused(request, status, headers, rules, now, terms.shared):
             return NotStorable(reason)
@@ -148,7 +148,7 @@ def stored_from(
         size=plan.size if size is None else size,
         have=plan.have,
         vary=plan.vary,
-        authorized="authorization" in request.headers,
+        authorized=unlocks(request.headers),
         kind=kind,
         facts=facts,
     )

@@ -31,12 +31,19 @@ REFUSED: list[tuple[str, Fields, int, Fields, str]] = [
     ("GET", [], 416, [FRESH], "status"),
     ("GET", [], 302, [DATE], "status"),
     ("GET", [(CC, "no-store")], 200, [FRESH], "request no-store"),
-    ("GET", [("Authorization", "x")], 200, [FRESH], "authorization"),
+    *(
+        ("GET", [(name, "x")], 200, [FRESH], "authorization")
+        for name in (
+            *("Authorization", "Cookie", "PRIVATE-TOKEN", "Job-Token", "X-Api-Key", "apikey", "X-JFrog-Art-Api"),
+            *("X-Auth", "X-Amz-Security-Token", "X-Goog-Signature", "X-Session-Id"),
+        )
+    ),
     ("GET", [], 200, [FRESH, (CC, "no-store")], "no-store"),
     ("GET", [], 200, [FRESH, (CC, "private")], "private"),
     ("GET", [], 200, [FRESH, (CC, 'private=""')], "private"),
     ("GET", [], 200, [FRESH, ("Vary", "*")], "vary *"),
-    ("GET", [("Cookie", "a=b")], 200, [FRESH, ("Vary", "Cookie")], "vary on a secret"),
+    ("GET", [("Cookie", "a=b")], 200, [(CC, "public, max-age=9"), ("Vary", "Cookie")], "vary on a secret"),
+    ("GET", [("X-Token", "x")], 200, [(CC, "public, max-age=9"), ("Vary", "X-Token")], "vary on a secret"),
     ("GET", [("Authorization", "x")], 200, [(CC, "public, max-age=9"), ("Vary", "Authorization")], "vary on a secret"),
     ("GET", [], 200, [DATE], "nothing to reuse or validate"),
     ("GET", [], 200, [(CC, "max-age=0")], "nothing to reuse or validate"),

@@ -96,9 +96,10 @@ async def test_what_may_not_be_kept(hub: TestHub, r: Rig, control: str) -> None:
 @pytest.mark.parametrize(
     ("control", "shared"), [("max-age=60", False), ("public, max-age=60", True), ("s-maxage=60", True)]
 )
-async def test_what_authorization_unlocked(hub: TestHub, r: Rig, control: str, shared: bool) -> None:
+@pytest.mark.parametrize("credential", ["Authorization", "Cookie", "PRIVATE-TOKEN", "X-JFrog-Art-Api"])
+async def test_what_a_credential_unlocked(hub: TestHub, r: Rig, control: str, shared: bool, credential: str) -> None:
     hub.script("/x", Scripted(200, fields(Cache_Control=control), "x"))
-    await r.get(f"{P}/x", {"Authorization": "Bearer a"})
+    await r.get(f"{P}/x", {credential: "a"})
     assert ("hit" in (await r.get(f"{P}/x")).cache) == shared
 
 
