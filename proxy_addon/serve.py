@@ -35,7 +35,7 @@ from .wiring import Assembly, assemble, other_hosts
 
 log = logging.getLogger(__name__)
 
-type Announce = Callable[[Settings, Sequence[Listen], Handout, Listen | None], None]
+type Announce = Callable[[Settings, Sequence[Listen], Handout, Listen | None], None]  # the last: of the admin listener
 
 
 def run(settings: Settings, announce: Announce) -> int:
@@ -122,7 +122,7 @@ async def _admin(
         lambda: Ruled(parts.rulebook.policy.size, parts.rulebook.policy.digest, parts.rulebook.since),
     )
     try:
-        return await admin.start(application, at.host, at.port)
+        return await admin.start(application, at.host, at.port, settings.limits.header_deadline)
     except OSError as fault:
         raise ConfigError(settings.fault("admin.listen", explain_bind(fault, at.host, at.port))) from fault
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from .bounded import BACKLOG, Bounded, Open
 from .page import Ruled, Synced, index
 
 _HEADERS = {
@@ -49,8 +51,10 @@ class Listening:
     host: str
     port: int  # the one that was chosen, if 0 was asked for
     runner: web.AppRunner
+    server: asyncio.Server
 
     async def close(self) -> None:
+        self.server.close()
         await self.runner.cleanup()
 
 
@@ -97,6 +101,7 @@ def create_app(
 
     async def headers(_: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(_HEADERS)
+        response.force_close()
 
     app = web.Application(middlewares=[guard])
     app.on_response_prepare.append(headers)
@@ -112,16 +117,23 @@ def create_app(
     return app
 
 
-async def start(app: web.Application, host: str, port: int) -> Listening:
-    """Serve until `close`. Raises OSError when the address cannot be had."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+async def start(
+    app: web.Application, host: str, port: int, header: float = 15.0, open: Open | None = None
+) -> Listening:
+    """Serve until `close`. `header`: seconds for a request's header to be complete. Raises OSError when the address
+    cannot be had."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, keepalive_timeout=header, max_headers=64)
     await runner.setup()
+    made, open = runner.server, open or Open()
+    assert made is not None
     try:
-        await web.TCPSite(runner, host, port).start()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Bounded(made, open), host, port, backlog=BACKLOG
+        )
     except BaseException:
         await runner.cleanup()
         raise
-    return Listening(host, runner.addresses[0][1], runner)
+    return Listening(host, server.sockets[0].getsockname()[1], runner, server)
 
 
 def _admitted(remote: str | None, clients: Sequence[IPv4Network | IPv6Network]) -> bool:

@@ -2,21 +2,28 @@
 
 mitmproxy keeps what a closed window holds back, without bound. Here the sender asks for the room first (RFC 9113
 §5.2) and waits for it, so nothing is kept but the body's own buffer. DATA frames of a body are laid out here in one
-go, which leaves their price close to HTTP/1.1's; both windows are charged as h2 itself charges them.
+go, which leaves their price close to HTTP/1.1's; both windows are charged as h2 itself charges them. What a client may
+send to no purpose is in `calm`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
+from h2 import events as h2_events
 from h2.errors import ErrorCodes
-from mitmproxy.proxy import layer
+from mitmproxy.proxy import commands, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.events import ConnectionClosed, DataReceived, Event
-from mitmproxy.proxy.layers.http._http2 import Http2Server
+from mitmproxy.proxy.layers.http._events import ResponseData
+from mitmproxy.proxy.layers.http._http2 import Http2Server, StreamState
 
+from .calm import Calm, CalmBuffer, TooMuch
 from .wire import STEP
+
+logger = logging.getLogger(__name__)
 
 _FRAME, _DATA = 9, 0  # bytes of a frame's head; the type that a body comes in (RFC 9113 §4.1, §6.1)
 
@@ -27,6 +34,8 @@ _frames = memoryview(bytearray(STEP + 9 * (STEP // 16384 + 1)))
 class PacedHttp2Server(Http2Server):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
+        self._calm = Calm()
+        self.h2_conn.incoming_buffer = CalmBuffer(self._calm, self.h2_conn.streams)
         self._waiting: list[asyncio.Future[None]] = []
         self._flushing: dict[int, Callable[[], None]] = {}
         self._came = 0  # bytes
@@ -50,6 +59,8 @@ class PacedHttp2Server(Http2Server):
     def _handle_event(self, event: Event) -> layer.CommandGenerator[None]:
         if isinstance(event, DataReceived):
             self._came += len(event.data)
+        elif isinstance(event, ResponseData):
+            self._calm.sent(1 + len(event.data) // self.h2_conn.max_outbound_frame_size)
         yield from super()._handle_event(event)
         if isinstance(event, DataReceived) and self._overlong():
             self.h2_conn.incoming_buffer._data.clear()
@@ -58,6 +69,18 @@ class PacedHttp2Server(Http2Server):
             self._wake()
         for stream_id in [stream_id for stream_id in self._flushing if not self.holds_back(stream_id)]:
             self._flushing.pop(stream_id)()
+
+    def handle_h2_event(self, event: h2_events.Event) -> layer.CommandGenerator[bool]:
+        if isinstance(event, h2_events.StreamReset) and event.stream_id is not None:
+            # Of a request that came in one read with its reset, mitmproxy has forgotten by now that it was begun.
+            self.streams.setdefault(event.stream_id, StreamState.HEADERS_RECEIVED)
+        if not isinstance(event, TooMuch):
+            return (yield from super().handle_h2_event(event))
+        # mitmproxy's own way would say PROTOCOL_ERROR behind what h2 has said already.
+        logger.info("closed: %s from %s", event, self.conn.peername[0])  # type: ignore[index]
+        yield commands.SendData(self.conn, self.h2_conn.data_to_send())
+        yield from self.close_connection(str(event))
+        return True
 
     def holds_back(self, stream_id: int) -> bool:
         """Whether something that was sent the usual way is still waiting for a window."""
@@ -100,6 +123,7 @@ class PacedHttp2Server(Http2Server):
             at += 9
             _frames[at : at + len(part)] = part
             at += len(part)
+        self._calm.sent(1 + size // most)
         return _frames[:at]
 
     def _wake(self) -> None:

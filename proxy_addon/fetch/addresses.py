@@ -12,13 +12,13 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Protocol
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ..core.errors import UpstreamFailed
+from .aside import Aside
 
 NAMES = 32  # looked up at once; a name server that is silent holds up other names, and nothing else
 _COMPATIBLE = ipaddress.ip_network("::/96")  # deprecated, with an IPv4 address inside (RFC 4291 §2.5.5.1)
@@ -76,7 +76,7 @@ class Resolver(AbstractResolver):
         self, connect_to: ConnectTo, trusted: Collection[tuple[str, int]] = (), patience: float | None = None
     ) -> None:
         self._connect_to, self.trusted, self._patience = connect_to, frozenset(trusted), patience
-        self._threads = ThreadPoolExecutor(NAMES, "names")
+        self._aside = Aside(NAMES, "name")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -89,7 +89,7 @@ class Resolver(AbstractResolver):
         mapped = self._connect_to.lookup(host, port)
         target = mapped or (host, port)
         look = partial(socket.getaddrinfo, *target, type=socket.SOCK_STREAM, family=family)
-        infos = await asyncio.get_running_loop().run_in_executor(self._threads, look)
+        infos = await self._aside.run(look)
         found = [
             ResolveResult(hostname=host, host=str(info[4][0]), port=target[1], family=info[0], proto=info[2], flags=0)
             for info in infos
@@ -100,7 +100,7 @@ class Resolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._aside.close()
 
     async def checked(self, host: str, port: int) -> tuple[str, int]:
         """One address for a client's tunnel, which has no part in what is `trusted`; raises `UpstreamFailed`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,10 @@ def test_nobody_reaches_it_through_the_proxy(proxy: Hubgate, host: str) -> None:
     plain = proxy.said(f"GET {target} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
     assert int(plain[9:12]) in (400, 403, 502), plain
     assert b'"status"' not in plain
+
+
+def test_the_port_that_it_got_is_told(start: Callable[..., Hubgate]) -> None:
+    told = start(admin={"listen": "127.0.0.1:0"}).wait_for("status page and metrics: ")
+    at = told.rpartition(" ")[2].strip()
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{at}healthz", timeout=10) as reply:
+        assert json.load(reply)["status"] == "ok"

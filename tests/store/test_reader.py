@@ -61,6 +61,23 @@ def open_pieces() -> list[str]:
     return [path for path in open_files() if ".val" in path]
 
 
+@pytest.mark.fault("R2")
+async def test_bytes_without_their_digests_are_not_there(opened: Opener) -> None:
+    """As a write that was killed between the two leaves them; to open such a piece of a sealed blob would forget it."""
+    store = await opened()
+    data = content("b", SIZE)
+    manifest = await store.blobs.create(Manifest("b", SIZE, validator='"v"'))
+    await store.blobs.write_piece("b", 0, data[:PIECE])
+    pieces = store.blobs.pieces
+    pieces._pieces.put("b", 1, data[PIECE : 2 * PIECE])
+    assert await store.blobs.present("b") == {0}
+    with pytest.raises(PieceMissing):
+        pieces.open(manifest, 1)
+    await store.blobs.write_piece("b", 1, data[PIECE : 2 * PIECE])
+    assert await store.blobs.present("b") == {0, 1}
+    assert await read_all(store.blobs, manifest, 0, 2 * PIECE) == data[: 2 * PIECE]
+
+
 @pytest.mark.parametrize("warm", [True, False])
 async def test_any_order_of_reads_gives_the_bytes(opened: Opener, root: Path, warm: bool) -> None:
     store = await opened()
