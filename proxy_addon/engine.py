@@ -265,11 +265,14 @@ class Engine:
 
     async def _forget(self, repo: Repo) -> None:
         """An upload went through: what the repo's branches and listings were is no longer so."""
-        for prefix in repo.changing:
-            await self._means.store.responses.invalidate(prefix)
-        await self._means.public.forget(repo.key)
-        self._means.leases.forget(repo.key)
+        means = self._means
+        means.leases.forget(repo.key)
         self.facts.forget(repo)
+        with means.unless_disk_refuses():
+            await means.public.forget(repo.key)
+        for prefix in repo.changing:
+            with means.unless_disk_refuses():
+                await means.store.responses.invalidate(prefix)
 
     async def settle(self) -> None:
         """Wait for what was promised in the background."""

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent / "proxy_addon"
 #: From the ground up. `store.contract` is what the request path may ask of a store: Protocols, nothing more.
 FLOORS = (
     {"core"},
-    {"auth", "hub", "steady", "store.contract", "written", "xorb"},
+    {"auth", "hub", "steady", "store.contract", "troubles", "written", "xorb"},
     {"access", "accesslog", "ca", "companion", "config", "discreet", "fetch", "metrics", "policy", "ports", "scan"}
     | {"store"},
     {"answer", "catalogue", "scrub"},

@@ -57,6 +57,7 @@ class Provenance:
         self._links: TTLCache[bytes, _Handed] = TTLCache(131_072, LASTS, timer)
         self._tokens: TTLCache[bytes, _Handed] = TTLCache(65_536, LASTS, timer)
         self._names: LRUCache[str, _Known] = LRUCache(65_536)
+        self._unread: LRUCache[str, tuple[Subject, ...]] = LRUCache(65_536)  # heard while the disk did not tell
         self._coming: dict[str, list[Subject]] = {}  # heard, and not yet put beside what is on disk
 
     # -- what was handed out ----------------------------------------------------------------------------------------
@@ -126,7 +127,14 @@ class Provenance:
 
     async def _learn(self, name: str, new: Sequence[Subject]) -> None:
         try:
-            known = await self._known(name) or _Known((), 0.0)
+            try:
+                known = await self._on_record(name) or _Known((), 0.0)
+            except OSError:  # what is on disk must not be lost for it
+                left = self._unread.get(name, ())
+                for subject in new:
+                    left = _added(name, left, subject) or left
+                self._unread[name] = left
+                return
             found = known.subjects
             for subject in new:
                 found = _added(name, found, subject) or found
@@ -149,18 +157,23 @@ class Provenance:
             del self._coming[name]
 
     async def _known(self, name: str) -> _Known | None:
+        try:
+            return await self._on_record(name)
+        except OSError:
+            return _Known(self._unread[name], 0.0) if name in self._unread else None
+
+    async def _on_record(self, name: str) -> _Known | None:
         if (known := self._names.get(name)) is not None:
             return known
-        try:
-            rows = await self._rows.get(_row(name))
-        except OSError:
-            rows = ()
+        rows = await self._rows.read(_row(name))
         if known := self._names.get(name):  # learned meanwhile
             return known
         subjects = tuple(_read(name, rows))
+        for each in self._unread.pop(name, ()):
+            subjects = _added(name, subjects, each) or subjects
         if not subjects:
             return None
-        known = self._names[name] = _Known(subjects, rows[0].response_time)
+        known = self._names[name] = _Known(subjects, rows[0].response_time if rows else 0.0)
         return known
 
     async def _write(self, name: str) -> None:

@@ -8,13 +8,14 @@ each request with a token does not first cost an anonymous one.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from ..core.freshness import from_later
 from ..core.messages import Headers, Request, StoredResponse
@@ -33,6 +34,7 @@ class View(Protocol):
 
 class Rows(Protocol):
     async def get(self, key: str) -> Sequence[StoredResponse]: ...
+    async def read(self, key: str) -> Sequence[StoredResponse]: ...  # raises OSError
     async def put(self, key: str, variants: Sequence[StoredResponse]) -> None: ...
 
 
@@ -53,17 +55,18 @@ class PublicRepos:
         self._rows, self._clock = rows, clock
         self._refused: TTLCache[str, bool] = TTLCache(16384, _REFUSAL_LASTS, timer)
         self._unwritten: TTLCache[str, bool] = TTLCache(16384, PROOF_LASTS, timer)  # proofs that the disk refused
+        self._refuted: LRUCache[str, bool] = LRUCache(16384)  # whose proofs the disk may have still
 
     def seen(self, view: View, repo: str) -> bool:
         """Proven, as far as can be seen from there."""
-        return self._holds(view.responses(_row(repo)) or ())
+        return repo not in self._refuted and self._holds(view.responses(_row(repo)) or ())
 
     async def proven(self, repo: str) -> bool:
-        return self._holds(await self._rows.get(_row(repo))) or repo in self._unwritten
+        return self._holds(await self._proofs(repo)) or repo in self._unwritten
 
     async def known(self, repo: str) -> bool:
         """Proven once, however long ago, and not refused since: what may be served while nobody can be asked."""
-        return bool(await self._rows.get(_row(repo)))
+        return bool(await self._proofs(repo))
 
     def refused(self, repo: str) -> bool:
         """An anonymous request was refused a short while ago."""
@@ -71,6 +74,7 @@ class PublicRepos:
 
     async def note_success(self, repo: str) -> None:
         self._refused.pop(repo, None)
+        self._refuted.pop(repo, None)
         now = self._clock()
         rows = await self._rows.get(_row(repo))
         if not rows or not 0 <= now - rows[0].response_time < _RENEW:
@@ -81,20 +85,29 @@ class PublicRepos:
                 self._unwritten[repo] = True
 
     async def note_refusal(self, repo: str) -> None:
-        """Raises OSError if an older proof cannot be taken off the disk."""
+        """Raises OSError if an older proof cannot be taken off the disk; here it counts no more."""
         self._refused[repo] = True
-        await self._disprove(repo)
-        await self._disprove(f"{_SHOWING}{repo}")
+        await self._disprove(repo, f"{_SHOWING}{repo}")
 
     async def forget(self, repo: str) -> None:
-        """The repo was changed: who may see it is to be asked again."""
-        for key in (repo, f"{_LISTING}{repo}", f"{_VIEWING}{repo}", f"{_PULLING}{repo}", f"{_SHOWING}{repo}"):
-            await self._disprove(key)
+        """The repo was changed: who may see it is to be asked again. Raises OSError as `note_refusal` does."""
+        await self._disprove(repo, *(f"{each}{repo}" for each in (_LISTING, _VIEWING, _PULLING, _SHOWING)))
 
-    async def _disprove(self, repo: str) -> None:
-        self._unwritten.pop(repo, None)
-        if await self._rows.get(_row(repo)):
-            await self._rows.put(_row(repo), ())
+    async def _disprove(self, *repos: str) -> None:
+        for repo in repos:
+            self._unwritten.pop(repo, None)
+            self._refuted[repo] = True
+        for repo in repos:
+            if await self._rows.read(_row(repo)):
+                await self._rows.put(_row(repo), ())
+            self._refuted.pop(repo, None)
+
+    async def _proofs(self, repo: str) -> Sequence[StoredResponse]:
+        if repo not in self._refuted:
+            return await self._rows.get(_row(repo))
+        with contextlib.suppress(OSError):  # the next one tries again
+            await self._disprove(repo)
+        return ()
 
     def _holds(self, rows: Sequence[StoredResponse]) -> bool:
         """Not from a time that is yet to be: nobody knows how old such a proof is."""

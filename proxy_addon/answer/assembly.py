@@ -70,7 +70,9 @@ class Assembly:
             if await self._all_proven():
                 return Verdict.RIGHT
             return await self._hashed()
-        except (UpstreamFailed, IntegrityError, BodyLost, Unkept, OSError) as fault:
+        except Unkept:  # as is told already
+            return Verdict.UNKNOWN
+        except (UpstreamFailed, IntegrityError, BodyLost, OSError) as fault:
             log.warning("file %s cannot be proven: %s", self.identity.file, fault)
             return Verdict.UNKNOWN
         finally:

@@ -80,6 +80,9 @@ async def reply(
         fill, joined = await means.fills.join(manifest, source, url=stored.url)
         if joined and not settled:
             await _behind(fill, shown)
+        elif not settled:  # what is here after all was not shown to be what `source` gives: it has to bring it
+            for piece in [*fill.pieces.present]:
+                fill.lost(piece)
         return fill, joined
 
     manifest = await blobs.manifest(stored.blob)
@@ -149,8 +152,8 @@ async def _made_public(means: Means, manifest: Manifest, source: Source) -> bool
 
 async def compared(means: Means, manifest: Manifest, source: Source) -> bool:
     """That a hub names a digest for a file does not mean that it has the bytes: some of them, at a place that nobody
-    can foresee, have to be had by `source`, and be those that are here. False if none are here to compare them with.
-    Raises `UpstreamFailed`."""
+    can foresee, have to be had by `source`, and be those that are here. False if none are here, or can be read, to
+    compare them with. Raises `UpstreamFailed`."""
     store = means.store.blobs
     here = await store.present(manifest.blob)
     piece = _RANDOM.choice(sorted(here)) if here else 0
@@ -165,9 +168,10 @@ async def compared(means: Means, manifest: Manifest, source: Source) -> bool:
         raise UpstreamFailed(fault.reason) from fault  # a 404 there is about the hub's link, not about the file
     if at // PIECE not in here:
         return False
-    if found != await _held(means, manifest, at, at + count):
+    held = await _held(means, manifest, at, at + count)
+    if held is not None and found != held:
         raise UpstreamFailed("other bytes lie there than the hub says")
-    return True
+    return held is not None
 
 
 async def _beginning(answer: Answer, count: int) -> bytes:
@@ -180,11 +184,22 @@ async def _beginning(answer: Answer, count: int) -> bytes:
     return data[:count]
 
 
-async def _held(means: Means, manifest: Manifest, start: int, end: int) -> bytes:
+async def _held(means: Means, manifest: Manifest, start: int, end: int) -> bytes | None:
     try:
         return await whole(BlobBody(means.store.blobs, manifest, start, end))
-    except BodyLost as lost:
-        raise UpstreamFailed(str(lost)) from lost
+    except BodyLost:
+        return None
+
+
+async def readable(reply: Reply) -> bool:
+    """Whether what is to come out of the store begins to, while there is another way. If not, the reply is closed."""
+    good = False
+    try:
+        good = not isinstance(reply.body, BlobBody) or await reply.body.ready()
+    finally:
+        if not (good or isinstance(reply.body, bytes)):
+            reply.body.close()
+    return good
 
 
 def _goes_on(request: Request, stored: StoredResponse) -> bool:

@@ -82,7 +82,11 @@ class Identities:
     async def _keep(self, told: Iterable[Identity]) -> None:
         now = self._means.clock()
         for each in told:
-            for row in await self._means.store.responses.get(_key(each.file)):
+            try:
+                rows = await self._means.store.responses.read(_key(each.file))
+            except OSError:  # it may say another thing: what is known already must not be lost for it
+                continue
+            for row in rows:
                 self._known[each.file] = _stored(each.file, row)
                 self._believe(each)
             known = self._known.get(each.file)

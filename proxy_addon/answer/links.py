@@ -55,7 +55,8 @@ class Links:
                 means.boundary,
             )
             reply.whole = Behind(means, manifest.blob, manifest.size)
-            return reply
+            if await blobs.readable(reply):
+                return reply
         if forbids_storing(request):
             return await self._asked(request, link)
         if issued is None or issued.size is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +26,6 @@ from ..store.contract import Store
 
 DAY = 86400.0
 _MIRRORED = {hf.HUB: hf.HOME_HOSTS, ms.HUB: frozenset(host for host in ms.HOME_HOSTS if not ms.site_of(host))}
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +91,4 @@ class Means:
         try:
             yield
         except OSError as fault:
-            log.error("cannot store: %s; answers go on without the cache", fault)
-            self.fills.trouble = str(fault)
+            self.fills.refused("a row", fault)

@@ -24,7 +24,10 @@ class Places:
         if stored.blob is None or not stored.blob.startswith("sha256:"):
             return
         key = _key(stored.blob)
-        rows = await self._means.store.responses.get(key)
+        try:
+            rows = await self._means.store.responses.read(key)
+        except OSError:  # what is known already must not be lost for it
+            return
         known = [url for _, url in rows[0].facts] if rows else []
         if stored.url in known:
             return

@@ -20,16 +20,17 @@ from ..core.status import Detail, Fwd, Outcome
 from ..core.storing import NotStorable, Terms, storable, stored_from
 from ..core.validation import after_validation, freshen_from_head
 from ..fetch.bodies import BlobBody
+from ..fetch.fill import Fill
 from ..fetch.upstream import Answer
 from ..hub.paths import url_key
 from ..hub.resources import Plain
 from ..store.contract import LARGEST, PIECE, Manifest, View
-from .blobs import quickly
+from .blobs import quickly, readable
 from .granting import hands_out
 from .means import Means
 from .relay import end_to_end, failure, passed_on, relay, sent_upstream
 from .replies import not_cached, of_stored
-from .sources import Opened
+from .sources import Opened, Resumed
 
 _CONDITIONS = frozenset({"if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range"})
 
@@ -61,7 +62,7 @@ class Plains:
         rows = await means.store.responses.get(plain.key)
         match decide(request, rows, means.clock(), terms):
             case Reuse() as reuse:
-                reply = await self._from_store(request, reuse.stored, reuse.outcome)
+                reply = await self._from_store(request, plain, reuse.stored, reuse.outcome)
                 if reply is not None:
                     if reuse.revalidate_in_background:
                         self._revalidate(request, plain, terms)
@@ -107,7 +108,7 @@ class Plains:
             new = after_validation(validating[0], answer.headers, answer.request_time, answer.response_time)
             if new is not None:
                 await self._put(plain, new)
-                reply = await self._from_store(request, new, replace(outcome, stored=True))
+                reply = await self._from_store(request, plain, new, replace(outcome, stored=True))
                 if reply is not None:
                     return reply
             return await self._forward(request, plain, terms, (), outcome, None)
@@ -211,10 +212,13 @@ class Plains:
         if stored is None:
             return None
         detail = Detail.OFFLINE if status is None else Detail.STALE_IF_ERROR
-        return await self._from_store(request, stored, Outcome(hit=True, detail=detail))
+        return await self._from_store(request, plain, stored, Outcome(hit=True, detail=detail))
 
-    async def _from_store(self, request: Request, stored: StoredResponse, outcome: Outcome) -> Reply | None:
-        """The reply; None if its bytes are not all here or on their way."""
+    async def _from_store(
+        self, request: Request, plain: Plain, stored: StoredResponse, outcome: Outcome
+    ) -> Reply | None:
+        """The reply; None if its bytes are not all here or on their way. A piece that is lost in the middle is had
+        again under the validator that it came by."""
         means = self._means
         if (done := quickly(means, means.store.memory, request, stored, outcome)) is not None:
             return done
@@ -226,12 +230,19 @@ class Plains:
         ):
             return None
 
+        fields = sent_upstream(request, drop=_CONDITIONS | {"range"})
+        source = Resumed(means.upstream, request.url, stored.headers.get("etag"), fields, hub=plain.hub)
+
+        async def refill() -> Fill:
+            return (await means.fills.join(manifest, source))[0]
+
         def cut(start: int, end: int) -> BlobBody:
-            return BlobBody(means.store.blobs, manifest, start, end, fill=fill)
+            return BlobBody(means.store.blobs, manifest, start, end, fill=fill, refill=refill)
 
         if fill is not None:
             outcome = replace(outcome, collapsed=True)
-        return of_stored(request, stored, cut, outcome, means.clock(), means.boundary)
+        reply = of_stored(request, stored, cut, outcome, means.clock(), means.boundary)
+        return reply if fill is not None or await readable(reply) else None
 
     def _reply(self, request: Request, stored: StoredResponse, outcome: Outcome, data: bytes) -> Reply:
         means = self._means

@@ -171,7 +171,10 @@ class Ranges:
     async def mark(self, blob: str) -> Mark:
         found = self._marks.get(blob)
         if found is None:
-            rows = await self._means.store.responses.get(blob)
+            try:
+                rows = await self._means.store.responses.read(blob)
+            except OSError:
+                return Mark()
             found = self._marks[blob] = _read(dict(rows[0].facts)) if rows else Mark()
         return found
 

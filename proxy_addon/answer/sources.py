@@ -194,19 +194,16 @@ class Elsewhere:
         return await self._own.open(start, end)
 
 
-class Opened:
-    """A source whose first answer is here already; resumed only under a strong validator (RFC 9110 §13.1.5)."""
+class Resumed:
+    """A source of more of what came before, which only a strong validator names (RFC 9110 §13.1.5)."""
 
-    def __init__(self, upstream: Upstream, first: Answer, headers: Sequence[tuple[str, str]], *, hub: str) -> None:
-        self._upstream, self._first, self._hub = upstream, first, hub
-        self._url, self._etag = first.url, first.headers.get("etag")
+    def __init__(
+        self, upstream: Upstream, url: str, etag: str | None, headers: Sequence[tuple[str, str]], *, hub: str
+    ) -> None:
+        self._upstream, self._url, self._etag, self._hub = upstream, url, etag, hub
         self._headers = tuple(headers)
-        self._taken = False
 
     async def open(self, start: int, end: int) -> tuple[Answer, int]:
-        if start == 0 and not self._taken:
-            self._taken = True
-            return self._first, 0
         if self._etag is None or not is_strong(self._etag):
             raise UpstreamFailed("the body was cut, and without a strong ETag it cannot be resumed", 416)
         resume = (("Range", f"bytes={start}-{end - 1}"), ("If-Range", self._etag))
@@ -216,3 +213,17 @@ class Opened:
             return answer, start
         answer.close()
         raise IntegrityError(f"{urlsplit(self._url).hostname} has another representation now")
+
+
+class Opened(Resumed):
+    """One whose first answer is here already."""
+
+    def __init__(self, upstream: Upstream, first: Answer, headers: Sequence[tuple[str, str]], *, hub: str) -> None:
+        super().__init__(upstream, first.url, first.headers.get("etag"), headers, hub=hub)
+        self._first: Answer | None = first
+
+    async def open(self, start: int, end: int) -> tuple[Answer, int]:
+        first, self._first = self._first, None
+        if first is not None and start == 0:
+            return first, 0
+        return await super().open(start, end)

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from ..core.errors import BodyLost, IntegrityError, UpstreamFailed
 from ..core.messages import Body, Buffer
 from ..store.contract import PIECE, Blobs, Manifest, PieceMissing
-from .fill import TAIL, Fill, Want
+from .fill import TAIL, Fill
 from .pieces import Landing
 from .upstream import Answer
+from .wants import Want
 
 #: What a place where the bytes should be may tell the client; its 403 or 404 is about our link, not about the file.
 _OURS_TO_TELL = frozenset({429, *range(500, 600)})
@@ -54,17 +55,18 @@ class BlobBody:
         except PieceMissing as gone:
             if self._refill is None:
                 raise BodyLost(f"{gone} is gone and cannot be fetched again") from gone
-            try:
-                self._fill = fill = await self._refill()
-            except UpstreamFailed as fault:
-                raise BodyLost(str(fault)) from fault
-            if self._closed:
-                raise BodyLost("closed") from gone
-            self._want = fill.join(self._pos, self._end)
-            return await self._read_behind(fill, stop)
+            return await self._read_behind(await self._again(self._refill), stop)
         data = data[: stop - self._pos] if len(data) > stop - self._pos else data
         self._pos += len(data)
         return data
+
+    async def ready(self) -> bool:
+        """Whether the first of it can be read from the store, without a fill."""
+        try:
+            await self._reader.read(self._pos, self._end)
+        except PieceMissing:
+            return False
+        return True
 
     async def begun(self) -> None:
         """Returns when there is something to read; raises `UpstreamFailed` or `IntegrityError` if there will not be.
@@ -100,6 +102,9 @@ class BlobBody:
         self._let_go()
         index = self._pos // PIECE
         while True:
+            if isinstance(fill.error, OSError) and self._refill is not None:
+                refill, self._refill = self._refill, None
+                return await self._read_behind(await self._again(refill), stop)
             if fill.error is not None:
                 if isinstance(fill.error, IntegrityError):
                     log.error("cut short: %s", fill.error)
@@ -124,6 +129,19 @@ class BlobBody:
             if self._want is not None:
                 self._want.pos = self._pos
             return data
+
+    async def _again(self, refill: Callable[[], Awaitable[Fill]]) -> Fill:
+        """Behind another fill from here on."""
+        if self._fill is not None and self._want is not None:
+            self._fill.leave(self._want)
+        try:
+            self._fill = fill = await refill()
+        except UpstreamFailed as fault:
+            raise BodyLost(str(fault)) from fault
+        if self._closed:
+            raise BodyLost("closed")
+        self._want = fill.join(self._pos, self._end)
+        return fill
 
     def _let_go(self) -> None:
         if self._holding is not None and self._fill is not None:

@@ -27,31 +27,19 @@ from dataclasses import replace
 from itertools import islice
 
 from ..core.errors import BodyLost, IntegrityError, UpstreamFailed
-from ..store.contract import PIECE, Blobs, Manifest, PieceMissing
+from ..store.contract import PIECE, Blobs, Manifest, PieceMissing, Unchecked
 from .pieces import ANY, MOVED, Landing, Pieces
 from .proof import Proof
 from .transfer import RangesIgnored, Source, Transfer
+from .wants import Want
 
 TAIL = 64 * 1024  # bytes
 CHEAP = 64 * 1024 * 1024  # bytes
 LONGEST_RUN = 8  # pieces in one upstream request
 NEAR = 8  # pieces
+TRIES = 3  # times that a piece is stored
 UNUSED = 10.0  # seconds until a fill is given up whose only client left before reading
 log = logging.getLogger(__name__)
-
-
-class Want:
-    """One reader's stake: what it still needs. `pos` moves as it reads."""
-
-    __slots__ = ("end", "pos")
-
-    def __init__(self, pos: int, end: int) -> None:
-        self.pos, self.end = pos, end
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """In pieces, half-open."""
-        return self.pos // PIECE, -(-self.end // PIECE)
 
 
 class Fill:
@@ -67,6 +55,7 @@ class Fill:
         connections: int,
         slots: asyncio.Semaphore,
         closed: Callable[[Fill], None],
+        refused: Callable[[str, Exception], None],
         alone: bool = False,
         diskless: bool = False,
     ) -> None:
@@ -74,7 +63,7 @@ class Fill:
         self.refills = manifest.sealed  # no proof to come: each piece is checked against the digests on record
         self.pieces = Pieces(manifest, present)
         self.error: Exception | None = None
-        self._blobs, self._source, self._closed = blobs, source, closed
+        self._blobs, self._source, self._closed, self._refused = blobs, source, closed, refused
         self._connections, self._slots = connections, slots
         self.proof = Proof(blobs, self.pieces, self.hungry, self.lost)
         self._proving: asyncio.Task[None] | None = None
@@ -116,7 +105,9 @@ class Fill:
             self.pieces.notify(MOVED)
 
     def lost(self, piece: int, came: int | None = None) -> None:
-        """A piece that was here is gone (evicted, or bad on disk): fetch it again, unless that was done."""
+        """A piece that was here is gone (evicted, or bad on disk): fetch it again, unless that was done. What the disk
+        takes and does not give back is not left to it without end."""
+        self.diskless = self.diskless or (came or 0) >= TRIES
         self.pieces.lost(piece, came)
         self._kick.set()
 
@@ -244,13 +235,18 @@ class Fill:
             try:
                 await self._blobs.write_piece(self.manifest.blob, index, memoryview(landing.buffer))
             except OSError as fault:
+                if self.refills and isinstance(fault, Unchecked | FileNotFoundError):
+                    raise  # nothing else tells that the piece is right
                 if not self._discarded:  # else the blob was dropped by us, which is no fault of the disk
-                    log.error("cannot store %s: %s; the download goes on without the cache", self.manifest.blob, fault)
+                    self._refused(self.manifest.blob, fault)
                     self.diskless = landing.checked = True  # checked: the store compares before it writes
                     self.pieces.notify_all()
             else:
-                self.pieces.stored(index)
-                return
+                if not self.diskless:
+                    self.pieces.stored(index)
+                    return
+                landing.checked = True
+                self.pieces.notify(index, ANY)
         self._trim()
 
     def _trim(self) -> None:
@@ -278,7 +274,10 @@ class Fill:
         if not (self.manifest.sealed or self._discarded):
             self._discarded, blob = True, self.manifest.blob
             with self.pieces.whole() as landed:
-                await (self._blobs.condemn(blob, wrong.found, landed) if wrong else self._blobs.drop(blob))
+                try:
+                    await (self._blobs.condemn(blob, wrong.found, landed) if wrong else self._blobs.drop(blob))
+                except OSError as fault:  # whoever resumes it finds out as we did
+                    self._refused(f"{blob} is wrong, and stays", fault)
 
     async def _prove(self) -> None:
         try:
@@ -297,4 +296,4 @@ class Fill:
         try:
             await self._blobs.seal(self.manifest.blob, public=self.manifest.public)
         except (OSError, PieceMissing) as fault:
-            log.error("%s is proven, but cannot be kept: %s", self.manifest.blob, fault)
+            self._refused(f"{self.manifest.blob} is proven, and not kept", fault)

@@ -12,6 +12,7 @@ from cachetools import LRUCache, TTLCache
 
 from ..core.errors import BodyLost, IntegrityError, UpstreamFailed
 from ..store.contract import LARGEST, Blobs, Manifest
+from ..troubles import Trouble
 from .fill import Fill
 from .flights import Flights
 from .transfer import Source
@@ -32,6 +33,7 @@ class Fills:
         self._promised: set[asyncio.Task[None]] = set()
         self.disproved = 0  #: how many have ended because what came was not what had been promised
         self.trouble: str | None = None  #: why the last write failed; None once one succeeded
+        self._refusals = Trouble(log, "the cache cannot be written, and answers go on without it")
 
     def __len__(self) -> int:
         return len(self._all)
@@ -84,8 +86,9 @@ class Fills:
             present = await self._blobs.present(manifest.blob)
             opens = open and manifest.sealed and not (manifest.public or present)
         except OSError as fault:
-            log.error("cannot store %s: %s; the download goes on without the cache", manifest.blob, fault)
-            diskless, self.trouble = True, str(fault)
+            self.refused(manifest.blob, fault)
+            diskless = True
+            manifest = replace(manifest, sealed=False)  # what is on record to compare it with cannot be read
         except BaseException:
             self._blobs.unpin(manifest.blob)
             raise
@@ -98,6 +101,7 @@ class Fills:
             alone=stream,
             slots=self._slots,
             closed=self._close,
+            refused=self.refused,
             diskless=diskless,
         )
         if url and not (present or manifest.sealed):
@@ -108,6 +112,11 @@ class Fills:
         if not diskless:
             self._open[manifest.blob] = fill
         return fill, source
+
+    def refused(self, what: str, fault: Exception) -> None:
+        """The disk has not taken it."""
+        self.trouble = str(fault)
+        self._refusals.came(f"{what}: {fault}")
 
     def _close(self, fill: Fill) -> None:
         self.disproved += isinstance(fill.error, IntegrityError)
@@ -121,6 +130,7 @@ class Fills:
             self.trouble = self.trouble or "a piece was refused"
         elif fill.manifest.sealed:
             self.trouble = None
+            self._refusals.over()
         if fill in self._opening and fill.pieces.present:  # each was checked against the digests on record
             task = asyncio.ensure_future(self._open_to_all(fill.manifest.blob))
             self._promised.add(task)

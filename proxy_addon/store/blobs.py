@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..core.messages import Buffer
 from .audit import Audit, Finding, Read, unheard
-from .contract import Manifest
+from .contract import Manifest, Unchecked
 from .index import INLINE, ROW, Index, bytes_key, manifest_key
 from .lanes import Lanes
 from .memory import SMALL, Memory
@@ -20,6 +20,7 @@ from .pieces import Pieces
 from .quarantine import Case, Quarantine
 from .reader import Buffers, DiskReader
 from .room import Room
+from .rows import BrokenRows
 from .seen import Seen
 from .verified import VerifiedPieces
 
@@ -107,8 +108,10 @@ class DiskBlobs:
             return set()
 
     async def write_piece(self, blob: str, index: int, data: Buffer) -> None:
-        """Also raises FileNotFoundError (an OSError) when the blob was never created, or dropped meanwhile."""
-        await self._lanes.write_pieces(self.pieces.write, blob, index, data)
+        try:
+            await self._lanes.write_pieces(self.pieces.write, blob, index, data)
+        except BrokenRows as error:  # beyond repair
+            raise Unchecked(error.errno, error.strerror) from error
 
     async def seal(self, blob: str, *, public: bool) -> None:
         """Raises `PieceMissing` for a piece that never came, FileNotFoundError for a blob that is not there."""

@@ -47,6 +47,10 @@ class PieceMissing(Exception):
         self.blob, self.index = blob, index
 
 
+class Unchecked(OSError):
+    """What is on record of a piece cannot be compared with it: nothing tells whether it is right."""
+
+
 class View(Protocol):
     """What can be looked up without waiting: memory, for everybody; the disk, on a reading thread (`Store.glance`)."""
 
@@ -66,7 +70,13 @@ class Responses(Protocol):
         """From memory only; None means "not in memory", an empty sequence is never returned."""
         ...
 
-    async def get(self, key: str) -> Sequence[StoredResponse]: ...
+    async def get(self, key: str) -> Sequence[StoredResponse]:
+        """A disk that fails shows nothing."""
+        ...
+
+    async def read(self, key: str) -> Sequence[StoredResponse]:
+        """As `get`, for who puts back what he makes of it: raises OSError where the disk does not tell."""
+        ...
 
     async def put(self, key: str, variants: Sequence[StoredResponse]) -> None:
         """Replace what is under `key`; an empty sequence deletes it."""
@@ -108,7 +118,8 @@ class Blobs(Protocol):
 
     async def write_piece(self, blob: str, index: int, data: Buffer) -> None:
         """Store one whole piece. If unit digests of that piece are already on record (an evicted piece come again),
-        raises `IntegrityError` unless they match. Raises OSError when the disk refuses (full, read-only)."""
+        raises `IntegrityError` unless they match. Raises OSError when the disk refuses (full, read-only); `Unchecked`
+        when that is before they were compared, FileNotFoundError when the blob is not there, or dropped meanwhile."""
         ...
 
     async def seal(self, blob: str, *, public: bool) -> None: ...

@@ -9,7 +9,6 @@ meanwhile.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +21,6 @@ from .records import unit_matches
 from .responses import DiskResponses
 from .rows import BrokenRows
 
-log = logging.getLogger(__name__)
 _AT_ONCE = 64  # looks in one visit
 
 type _Look = Callable[[View], Any]
@@ -47,13 +45,19 @@ class Glances:
             batch, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
             view, mark = DiskView(self._index), self._responses.mark()
             try:
-                results = await self._lanes.read(_looked, [look for look, _ in batch], view)
-            except Exception as fault:  # the disk is beyond repair
+                results = await self._lanes.read(self._looked, [look for look, _ in batch], view)
+            except OSError as fault:  # it is beyond repair
+                self._responses.lookups.came(str(fault))
+                view = DiskView(self._index)
+                results = [self._one(look, Nothing()) for look, _ in batch]
+            except Exception as fault:
                 _fail(batch, fault)
                 continue
             except BaseException:
                 _fail(batch + self._waiting, OSError("the store is closed"))
                 raise
+            else:
+                self._responses.lookups.over()
             self._responses.remember(mark, view.rows)
             for blob, data in view.bytes.items():
                 self._blobs.remember(blob, data)
@@ -65,27 +69,25 @@ class Glances:
                 else:
                     future.set_result(result)
 
+    def _looked(self, looks: Sequence[_Look], view: DiskView) -> list[tuple[Any, Exception | None]]:
+        return [self._one(look, view) for look in looks]
+
+    def _one(self, look: _Look, view: View) -> tuple[Any, Exception | None]:
+        try:
+            return look(view), None
+        except BrokenRows:
+            raise
+        except OSError as error:
+            self._responses.lookups.came(str(error))
+            return self._one(look, Nothing())
+        except Exception as error:
+            return None, error
+
 
 def _fail(batch: Sequence[tuple[_Look, asyncio.Future[Any]]], fault: Exception) -> None:
     for _, future in batch:
         if not future.done():
             future.set_exception(fault)
-
-
-def _looked(looks: Sequence[_Look], view: DiskView) -> list[tuple[Any, Exception | None]]:
-    return [_one(look, view) for look in looks]
-
-
-def _one(look: _Look, view: DiskView) -> tuple[Any, Exception | None]:
-    try:
-        return look(view), None
-    except BrokenRows:
-        raise
-    except OSError as error:
-        log.error("lookup failed, taken as a miss: %s", error)
-        return look(Nothing()), None
-    except Exception as error:
-        return None, error
 
 
 class DiskView:

@@ -279,10 +279,10 @@ class Index(Shelf):
             return None
 
     def _refuse(self, key: str, reason: str) -> None:
-        log.error("row %r of the index is not as this program writes it (%s): dropped", key, reason)
         self.refused += 1
         with self.rows.change() as change:
             change.delete("key = ?", (key,))
+        log.error("row %r of the index is not as this program writes it (%s): dropped", key, reason)
 
     def _rewrite(self, change: Change, manifest: Manifest) -> Manifest:
         change.set(manifest_key(manifest.blob), records.pack_manifest(manifest), "M" if manifest.sealed else "P")

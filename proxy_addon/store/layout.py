@@ -3,7 +3,7 @@
     FORMAT     the version of everything below; written first, once
     index/     stored responses, manifests, digests, small blobs
     pieces/    blobs in pieces
-    reserve    room that is given up at a start on a full disk: no database opens without any
+    reserve    room that is given up at a start on a full disk, and laid in again: no database opens without any
 
 A directory of another format, older or newer, is refused as it is: a downgrade must not cost a team its cache.
 """
@@ -34,20 +34,37 @@ def prepare(root: Path, size: int) -> None:
         _claim(root)
         _probe(root)
         free = shutil.disk_usage(root).free
-        _reserve(root / "reserve", free)
+        _reserve(root, free)
     except OSError as error:
         raise ConfigError(f"cache.dir: {root} cannot be written ({error.strerror}); name another directory") from error
     if free < LEAST and not any(root.glob("pieces/??")):
         raise ConfigError(f"cache.dir: {root} has {free // 2**20} MB free; make room, or name another directory")
 
 
-def _reserve(file: Path, free: int) -> None:
+def _reserve(root: Path, free: int) -> None:
     """Give up the reserve where room is short; lay it in where there is plenty."""
     if free < RESERVE:
-        file.unlink(missing_ok=True)
-    elif free >= LEAST + RESERVE and not file.exists():
-        with contextlib.suppress(OSError), file.open("xb") as made:
-            made.write(bytes(RESERVE))
+        (root / "reserve").unlink(missing_ok=True)
+    elif free >= LEAST + RESERVE:
+        with contextlib.suppress(OSError):
+            lay_in(root)
+
+
+def laid_in(root: Path) -> bool:
+    return (root / "reserve").exists()
+
+
+def lay_in(root: Path) -> None:
+    """The reserve, if it is not there. Raises OSError, and then nothing of it is left."""
+    file = root / "reserve"
+    if laid_in(root):
+        return
+    try:
+        file.write_bytes(bytes(RESERVE))
+    except OSError:
+        with contextlib.suppress(OSError):
+            file.unlink()
+        raise
 
 
 def _claim(root: Path) -> None:

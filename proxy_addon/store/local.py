@@ -1,7 +1,8 @@
 """The store on a local disk: what is made of what, and what goes on beside the requests.
 
 Once a second it is asked whether another process has changed the index (what memory holds of it is then looked up
-again) or replaced a database; once a minute access times are written; once after the start, leftovers are swept.
+again) or replaced a database; once a minute access times are written, and a reserve that was given up is laid in.
+Leftovers are swept after the start, and when a database was replaced.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConfigError
+from ..troubles import Trouble
 from .blobs import DiskBlobs, Pins
 from .contract import View
 from .glance import Glances, MemoryView
 from .index import Index
 from .lanes import Lanes
-from .layout import prepare
+from .layout import RESERVE, laid_in, lay_in, prepare
 from .memory import Memory
 from .pieces import Pieces
 from .quarantine import Entry, Quarantine
@@ -60,6 +62,7 @@ class DiskStore:
         self._token = (0, 0, 0)
         self.quarantine = Quarantine(directory / "quarantine", quarantine, clock)
         self._opened = self._closed = False
+        self._swept = 0  # the generation of the pieces whose leftovers were looked for
         self._tasks: list[asyncio.Task[Any]] = []
         self.responses = DiskResponses(self._index, self._room, self._lanes, self._memory, self._seen)
         self.blobs = DiskBlobs(
@@ -128,6 +131,18 @@ class DiskStore:
             if token[2] != before[2]:
                 self._memory.clear()
 
+    async def tend(self) -> None:
+        """What is to be done now and then; happens by itself once a minute. Raises OSError."""
+        await self._lanes.write(self._seen.flush)
+        await self._lanes.write(self._index.tidy)
+        await self._lanes.write_pieces(self._pieces.reclaim, GRACE)
+        await self._lanes.write_pieces(self._reserve)
+
+    def _reserve(self) -> None:
+        """Room for the next start, which cached bytes make way for."""
+        if not laid_in(self._directory):
+            self._room.spend(RESERVE, "", lambda: lay_in(self._directory))
+
     async def check_rows(self) -> int:
         """Read both databases through; how many rows of the index were damaged, and are now dropped.
 
@@ -179,19 +194,24 @@ class DiskStore:
         }
 
     async def _look_around(self) -> None:
-        rounds = 0
+        rounds, around = 0, Trouble(log, f"cache directory {self._directory} cannot be used")
         while True:
             await asyncio.sleep(LOOK_AROUND)
             rounds += 1
             try:
                 await self.refresh()
+                if self._pieces.generation != self._swept:
+                    self._tasks.append(asyncio.create_task(self._sweep_once()))
                 if rounds % ROUNDS_TO_FLUSH == 0:
-                    await self._lanes.write(self._seen.flush)
-                    await self._lanes.write(self._index.tidy)
+                    self._tasks = [task for task in self._tasks if not task.done()]
+                    await self.tend()
             except OSError as error:
-                log.warning("cache directory %s: %s", self._directory, error)
+                around.came(str(error))
+            else:
+                around.over()
 
     async def _sweep_once(self) -> int:
+        self._swept = self._pieces.generation
         try:
             found = await self.sweep()
         except OSError as error:

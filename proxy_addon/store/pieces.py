@@ -2,15 +2,17 @@
 
 The tag of a piece's row is its blob, and triggers keep `Held` right in the same transaction, whoever writes.
 `Held.access` is the order of eviction. A row is written after its file and removed before it: a row that points at
-nothing is a crash of the file system, a file that no row names is swept. A piece here counts only if the index has its
-digests.
+nothing is a crash of the file system, a file that no row names is swept. Until then it takes room (`stray`), which may
+be wanted: whoever writes gives his file its row soon after its last byte, so what has none for `SETTLED` is nobody's.
+A piece here counts only if the index has its digests.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +22,7 @@ from .index import piece_key
 from .rows import after
 from .shelf import Shelf
 
+SETTLED = 60.0  # seconds; a write waits a third of that for the database, then takes its file away
 PAGE = 256  # rows of `Held` looked at in one go
 
 
@@ -45,6 +48,28 @@ class Pieces(Shelf):
         "UPDATE Held SET bytes = bytes - OLD.size WHERE blob = OLD.tag; "
         "DELETE FROM Held WHERE blob = OLD.tag AND bytes <= 0; END",
     )
+
+    def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
+        super().__init__(directory, clock)
+        self.stray: dict[str, tuple[int, float]] = {}  # file that no row named -> bytes, time of its last change
+
+    def stray_bytes(self) -> int:
+        return sum(size for size, _ in [*self.stray.values()])
+
+    def reclaim(self, age: float, need: float = math.inf) -> int:
+        """Remove stray files that nobody has changed for `age` seconds, until there are `need` bytes less of them; how
+        many less. What has been given its row meanwhile was none."""
+        less, before = 0, self.clock() - age
+        for name, (size, changed) in [*self.stray.items()]:
+            if less >= need:
+                break
+            named = self.rows.select("SELECT 1 FROM Cache WHERE filename = ?", (name,))
+            if not named and changed <= before:
+                self.rows.disk.remove(name)
+            if named or changed <= before:
+                self.stray.pop(name, None)
+                less += size
+        return less
 
     def put(self, blob: str, index: int, data: Buffer) -> None:
         """Write the file, then the row; neither is left after an OSError."""

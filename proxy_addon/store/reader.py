@@ -14,7 +14,6 @@ away from both and never hands them on.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -27,7 +26,6 @@ from .verified import OpenPiece, VerifiedPieces
 
 NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 SPARE = 16  # buffers kept for the next readers
-log = logging.getLogger(__name__)
 
 
 class Buffers:
@@ -103,7 +101,7 @@ class DiskReader:
                 try:
                     await self._lanes.read(self._pieces.reject, self._manifest, piece)
                 except OSError as error:  # it stays until the disk takes changes again: whoever comes finds it bad
-                    log.error("piece %s of %s is damaged and stays: %s", piece.number, self._manifest.blob, error)
+                    self._untold(piece.number, error)
                 raise PieceMissing(self._manifest.blob, piece.number)
             offset = at % PIECE
             if piece.data is not None:
@@ -147,7 +145,7 @@ class DiskReader:
             _close_when_done(job)
             raise
         except OSError as error:
-            log.error("piece %s of %s cannot be looked up: %s", number, self._manifest.blob, error)
+            self._untold(number, error)
             raise PieceMissing(self._manifest.blob, number) from error
         return piece
 
@@ -175,6 +173,9 @@ class DiskReader:
     def _look_ahead(self, number: int) -> None:
         if self._ahead is None and number < self._manifest.pieces:
             self._ahead = number, self._lanes.submit(self._pieces.open, self._manifest, number)
+
+    def _untold(self, number: int, error: OSError) -> None:
+        self._pieces.unread.came(f"piece {number} of {self._manifest.blob}: {error}")
 
     def _leave(self) -> None:
         if self._piece is not None:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from ..core.messages import StoredResponse
+from ..troubles import Trouble
 from . import records
 from .index import ROW, Index, response_key
 from .lanes import Lanes
@@ -24,6 +25,7 @@ class DiskResponses:
     def __init__(self, index: Index, room: Room, lanes: Lanes, memory: Memory, seen: Seen) -> None:
         self._index, self._room, self._lanes = index, room, lanes
         self._memory, self._seen = memory, seen
+        self.lookups = Trouble(log, "lookups in the cache fail, and count as misses")
         self._writes = 0  # begun and ended
 
     def peek(self, key: str) -> Sequence[StoredResponse] | None:
@@ -33,14 +35,18 @@ class DiskResponses:
         return found
 
     async def get(self, key: str) -> Sequence[StoredResponse]:
+        try:
+            return await self.read(key)
+        except OSError as error:
+            self.lookups.came(str(error))
+            return ()
+
+    async def read(self, key: str) -> Sequence[StoredResponse]:
         if (found := self.peek(key)) is not None:
             return found
         mark = self.mark()
-        try:
-            variants, size = await self._lanes.read(self._index.responses, key)
-        except OSError as error:
-            log.error("lookup failed, taken as a miss: %s", error)
-            return ()
+        variants, size = await self._lanes.read(self._index.responses, key)
+        self.lookups.over()
         if variants:
             self.remember(mark, {key: (variants, size)})
         return variants

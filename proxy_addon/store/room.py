@@ -1,10 +1,10 @@
 """How the store stays within its size: who goes, in what order, and what is never touched.
 
-Bytes on disk are the pieces, the pages of both databases, and what is reserved for a piece being written. Pieces go
-first, of the blob that was longest not asked for, from its end, and no more of them than are in the way; what is
-pinned (being read or written here, or kept by a person) stays. Whether that will suffice is known before the first one
-goes: a piece that cannot fit costs nobody else's. The index may take a quarter of the size; above it its own least
-recently used rows go, a blob's row with all its pieces.
+Bytes on disk are the pieces, the pages of both databases, and what is reserved for a piece being written. What no row
+names any more goes before anything else; then pieces, of the blob that was longest not asked for, from its end, and no
+more of them than are in the way; what is pinned (being read or written here, or kept by a person) stays. Whether that
+will suffice is known before the first one goes: a piece that cannot fit costs nobody else's. The index may take a
+quarter of the size; above it its own least recently used rows go, a blob's row with all its pieces.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .index import Index
-from .pieces import Pieces
+from .pieces import SETTLED, Pieces
 
 INDEX_SHARE = 4  # the index takes at most 1/4
 TRIM = 256  # rows of the index that go at once
@@ -35,7 +35,7 @@ class Room:
 
     def used(self) -> int:
         pieces = self._pieces.rows
-        return int(pieces.total()[1]) + pieces.pages() + self._index.rows.pages()
+        return int(pieces.total()[1]) + self._pieces.stray_bytes() + pieces.pages() + self._index.rows.pages()
 
     @contextmanager
     def reserved(self, need: int, blob: str = "") -> Iterator[None]:
@@ -65,6 +65,9 @@ class Room:
                 return work()
 
     def _free(self, over: int, blob: str) -> None:
+        over -= self._pieces.reclaim(SETTLED, over)
+        if over <= 0:
+            return
         self._flush()
         chosen: list[tuple[str, int]] = []
         missing = over

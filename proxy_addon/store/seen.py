@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from ..troubles import Trouble
 from .index import Index, manifest_key
 from .pieces import Pieces
 from .rows import BrokenRows
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 class Seen:
     def __init__(self, index: Index, pieces: Pieces, clock: Callable[[], float]) -> None:
         self._index, self._pieces, self._clock = index, pieces, clock
+        self._unwritten = Trouble(log, "access times cannot be written")
         self._rows: dict[str, float] = {}
         self._blobs: dict[str, float] = {}
 
@@ -38,7 +40,9 @@ class Seen:
         except BrokenRows:
             raise
         except OSError as error:
-            log.warning("access times not written: %s", error)
+            self._unwritten.came(str(error))
+        else:
+            self._unwritten.over()
 
 
 def _drained(times: dict[str, float]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 Left behind can be: a file that no row names (killed between file and row, or between row and file in an eviction), a
 row whose file is gone, pieces, bytes and digests whose blob the index does not know (the page with its manifest was
 damaged), and a blob that nobody finished within a day. Each is harmless to a reader; the sweep gives the space back.
-What is younger than `grace` may be another process's work in progress.
+What is younger than `grace` may be another process's work in progress: it is noted as `Pieces.stray`.
 """
 
 from __future__ import annotations
@@ -55,17 +55,20 @@ def _folder(pieces: Pieces, folder: str, before: float) -> int:
     rows = pieces.named(folder)
     removed = 0
     for name in files.keys() - rows.keys():
-        if files[name] <= before:
+        size, changed = files[name]
+        if changed <= before:
             pieces.rows.disk.remove(name)
             removed += 1
+        else:
+            pieces.stray[name] = size, changed
     for name in rows.keys() - files.keys():
         pieces.unname(rows[name], name)
         removed += 1
     return removed
 
 
-def _files(pieces: Pieces, folder: str) -> Iterator[tuple[str, float]]:
-    """(file name as a row has it, time of its last change)."""
+def _files(pieces: Pieces, folder: str) -> Iterator[tuple[str, tuple[int, float]]]:
+    """(file name as a row has it, (bytes, time of its last change))."""
     try:
         subfolders = [entry.name for entry in os.scandir(pieces.directory / folder) if entry.is_dir()]
     except OSError:
@@ -73,6 +76,6 @@ def _files(pieces: Pieces, folder: str) -> Iterator[tuple[str, float]]:
     for sub in subfolders:
         try:
             for entry in os.scandir(pieces.directory / folder / sub):
-                yield f"{folder}/{sub}/{entry.name}", entry.stat().st_mtime
+                yield f"{folder}/{sub}/{entry.name}", ((told := entry.stat()).st_size, told.st_mtime)
         except OSError:  # removed by somebody who found it empty
             continue

@@ -18,12 +18,14 @@ from blake3 import blake3
 
 from ..core.errors import IntegrityError
 from ..core.messages import Buffer
+from ..troubles import Trouble
 from . import records
-from .contract import PIECE, UNIT, Manifest, PieceMissing
+from .contract import PIECE, UNIT, Manifest, PieceMissing, Unchecked
 from .index import INLINE, ROW, Index
 from .pieces import Pieces
 from .quarantine import Case, Quarantine
 from .room import Room
+from .rows import BrokenRows
 
 log = logging.getLogger(__name__)
 WILLNEED = getattr(os, "POSIX_FADV_WILLNEED", None)
@@ -61,6 +63,7 @@ class VerifiedPieces:
     def __init__(self, index: Index, pieces: Pieces, room: Room, quarantine: Quarantine) -> None:
         self._index, self._pieces, self._room, self._quarantine = index, pieces, room, quarantine
         self.bad = 0  # pieces found damaged
+        self.unread = Trouble(log, "the cache cannot be read, and is fetched again")
 
     def present(self, blob: str) -> set[int]:
         recorded = self._index.recorded(blob)
@@ -69,14 +72,15 @@ class VerifiedPieces:
         return recorded & self._pieces.indices(blob)
 
     def write(self, blob: str, number: int, data: Buffer) -> None:
-        manifest = self._index.registered(blob)
+        try:
+            manifest, known = self._on_record(blob, number)
+        except (BrokenRows, FileNotFoundError):
+            raise
+        except OSError as error:
+            raise Unchecked(error.errno, str(error.strerror)) from error
         if not 0 <= number < manifest.pieces or len(data) != manifest.piece_size(number):
             raise ValueError(f"{blob}: piece {number} of {len(data)} bytes")
         digests = records.unit_digests(data)
-        known = self._index.digests(blob, number)
-        if known is None and manifest.sealed:
-            self.forsake(blob)
-            self._index.registered(blob)
         if known is not None and known != digests:
             self._quarantine.put(_difference("hub", manifest, number, data, known), [(number, data)])
             raise IntegrityError(f"{blob}: piece {number} differs from what it was")
@@ -92,6 +96,13 @@ class VerifiedPieces:
                 raise
 
         self._room.spend(len(data) + ROW, blob, keep)
+
+    def _on_record(self, blob: str, number: int) -> tuple[Manifest, bytes | None]:
+        manifest, known = self._index.registered(blob), self._index.digests(blob, number)
+        if known is None and manifest.sealed:
+            self.forsake(blob)
+            manifest = self._index.registered(blob)
+        return manifest, known
 
     def open(self, manifest: Manifest, number: int, *, ahead: bool = True) -> OpenPiece:
         """Raises `PieceMissing`. `ahead`: the kernel may begin to read it."""
@@ -116,9 +127,10 @@ class VerifiedPieces:
                     break
                 found = again
             except OSError as error:
-                log.warning("piece %s of %s cannot be opened: %s", number, blob, error)
+                self.unread.came(f"piece {number} of {blob}: {error}")
                 raise PieceMissing(blob, number) from error
             else:
+                self.unread.over()
                 if ahead and WILLNEED is not None:
                     os.posix_fadvise(fd, 0, 0, WILLNEED)
                 return OpenPiece(number, size, digests, found.name, fd)
@@ -170,8 +182,8 @@ class VerifiedPieces:
         """Forget a sealed blob that can no longer be checked."""
         manifest = self._index.manifest(blob)
         if manifest is not None and manifest.sealed:
-            log.error("%s has lost digests: forgotten whole", blob)
             self._index.forget(blob)
+            log.error("%s has lost digests: forgotten whole", blob)
             self._pieces.drop(blob)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from proxy_addon.access.public import PROOF_LASTS, PublicRepos, has_credentials, listing, principal
 from proxy_addon.core.messages import Headers, Request, StoredResponse
 from proxy_addon.hub.resources import Repo
@@ -100,3 +102,42 @@ def test_credentials_and_the_name_of_who_holds_them() -> None:
     assert len(names) == 3 and principal(request().headers) == ""
     assert principal(alice.headers) == principal(request(("AUTHORIZATION", "Bearer a")).headers)
     assert not any("Bearer" in name or "token" in name for name in names)
+
+
+class Failing(DictResponses):
+    """A disk that can be told to fail."""
+
+    fails = False
+
+    async def get(self, key: str) -> Sequence[StoredResponse]:
+        return () if self.fails else await super().get(key)
+
+    async def read(self, key: str) -> Sequence[StoredResponse]:
+        if self.fails:
+            raise OSError("no descriptors left")
+        return await super().get(key)
+
+    async def put(self, key: str, variants: Sequence[StoredResponse]) -> None:
+        if self.fails:
+            raise OSError("no space left")
+        await super().put(key, variants)
+
+
+async def test_a_proof_that_the_disk_does_not_let_go_counts_no_more() -> None:
+    clock, rows = Hands(), Failing()
+    repos, view = PublicRepos(rows, clock, clock), DictView(rows)
+    for repo in ("r", "showing:r"):
+        await repos.note_success(repo)
+    rows.fails = True
+    with pytest.raises(OSError, match="left"):
+        await repos.note_refusal("r")
+    clock.now += 301
+    for repo in ("r", "showing:r"):
+        assert not repos.seen(view, repo)
+        assert not await repos.proven(repo) and not await repos.known(repo)
+    rows.fails = False
+    assert not repos.seen(view, "r") and "public:r" in rows.rows
+    assert not await repos.proven("r") and not await repos.known("showing:r")
+    assert rows.rows == {}, "the next who asks takes it off the disk"
+    await repos.note_success("r")
+    assert await repos.proven("r") and repos.seen(view, "r")

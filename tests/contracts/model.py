@@ -21,6 +21,9 @@ class DictResponses:
     async def get(self, key: str) -> Sequence[StoredResponse]:
         return self.rows.get(key, ())
 
+    async def read(self, key: str) -> Sequence[StoredResponse]:
+        return await self.get(key)
+
     async def put(self, key: str, variants: Sequence[StoredResponse]) -> None:
         if variants:
             self.rows[key] = tuple(variants)

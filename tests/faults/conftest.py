@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults import asking, invariants
 from tests.faults.nursery import Nursery
+from tests.faults.refusing import Refusing, refusing_disk
 from tests.hub import TestHub
 from tests.processes import COMMAND, Hubgate, configuration, to_hub
 
@@ -40,6 +41,13 @@ def small(tmp_path: Path) -> Iterator[Small]:
 
 def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture
+def refusing() -> Iterator[Refusing]:
+    """Stores are like that while the test lasts."""
+    with refusing_disk() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,19 @@
+"""What a reader of a fill still needs."""
+
+from __future__ import annotations
+
+from ..store.contract import PIECE
+
+
+class Want:
+    """One reader's stake: what it still needs. `pos` moves as it reads."""
+
+    __slots__ = ("end", "pos")
+
+    def __init__(self, pos: int, end: int) -> None:
+        self.pos, self.end = pos, end
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """In pieces, half-open."""
+        return self.pos // PIECE, -(-self.end // PIECE)
