@@ -1,4 +1,8 @@
-"""What most tests ask for: the test hub, one for the whole run and as new for each test, and engines in front of it."""
+"""What most tests ask for: the test hub, one for the whole run and as new for each test, and engines in front of it.
+
+Properties are tried on the same examples in each run, and may take their time over them: what chance finds is for the
+longer runs to look for, and does not stop somebody else's change.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.engine.rig import Clock, Rig, rig, settings_for
 from tests.hub import TestHub, standard_hub
+
+settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +46,7 @@ def hub(shared_hub: TestHub) -> Iterator[TestHub]:
 
 @pytest.fixture
 def clock() -> Clock:
-    """Time as the engines see it; it goes on by itself, and by leaps when a test says so."""
+    """Time as the engines see it; it goes on by leaps, when a test says so."""
     return Clock()
 
 

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +45,18 @@ class Answer:
         return json.loads(self.body)
 
 
+_reserved: deque[socket.socket] = deque(maxlen=200)
+
+
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+    """A port that nobody else is given: the socket that had it stays bound and never listens. A server may listen
+    there all the same, for both say SO_REUSEADDR, and again after it was killed."""
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.bind(("127.0.0.1", 0))
+    _reserved.append(found)
+    port: int = found.getsockname()[1]
+    return port
 
 
 def configuration(folder: Path, hub: Any = None, **keys: Any) -> Path:
@@ -77,7 +85,7 @@ def to_hub(hub: Any, **more: Any) -> dict[str, Any]:
 def hubgate(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command of hubgate to its end."""
     env = _clean(environment)
-    return subprocess.run([*COMMAND, *arguments], env=env, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run([*COMMAND, *arguments], env=env, cwd=ROOT, capture_output=True, text=True, timeout=100)
 
 
 def exported(shell: str) -> dict[str, str]:
@@ -120,7 +128,7 @@ class Process:
             self._over = True
             self._news.notify_all()
 
-    def wait_for(self, text: str, timeout: float = 30.0) -> str:
+    def wait_for(self, text: str, timeout: float = 60.0) -> str:
         """The first line that has `text`; raises RuntimeError with what was said instead."""
 
         def found() -> str | None:
@@ -135,7 +143,7 @@ class Process:
     def signal(self, number: int = signal.SIGTERM) -> None:
         self.popen.send_signal(number)
 
-    def wait(self, timeout: float = 30.0) -> int:
+    def wait(self, timeout: float = 60.0) -> int:
         """The exit status, when all that it said has been read."""
         status = self.popen.wait(timeout)
         self._reader.join(timeout)
@@ -193,7 +201,7 @@ class Hubgate(Process):
 
     def asked_admin(self, path: str) -> Answer:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(self.admin + path, timeout=10) as response:
+        with direct.open(self.admin + path, timeout=60) as response:
             return Answer(response.status, response.reason, response.headers, response.read())
 
     def metrics(self) -> dict[str, float]:
@@ -209,7 +217,7 @@ class Hubgate(Process):
 
     def said(self, raw: bytes) -> bytes:
         """All that comes back for raw bytes, until the proxy closes."""
-        with socket.create_connection(("127.0.0.1", self.port), 10) as plain:
+        with socket.create_connection(("127.0.0.1", self.port), 60) as plain:
             plain.sendall(raw)
             return everything(plain)
 
@@ -237,7 +245,7 @@ def open_tunnel(proxy_port: int, ca_pem: Path, host: str, port: int = 443) -> ht
     """A client connection to host:port through the proxy, not yet opened."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(ca_pem)
-    connection = http.client.HTTPSConnection("127.0.0.1", proxy_port, context=context, timeout=20)
+    connection = http.client.HTTPSConnection("127.0.0.1", proxy_port, context=context, timeout=60)
     connection.set_tunnel(host, port)
     return connection
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from random import SystemRandom
 
-from ..core.errors import BodyLost, IntegrityError, UpstreamFailed
+from ..core.errors import BodyLost, FillOver, IntegrityError, UpstreamFailed
 from ..core.messages import Body, Reply, Request, StoredResponse
 from ..core.ranges import Full, Partial, answer_stored
 from ..core.status import Fwd, Outcome
@@ -77,13 +77,15 @@ async def reply(
         return settled
 
     async def joining(manifest: Manifest) -> tuple[Fill, bool]:
-        fill, joined = await means.fills.join(manifest, source, url=stored.url)
-        if joined and not settled:
-            await _behind(fill, shown)
-        elif not settled:  # what is here after all was not shown to be what `source` gives: it has to bring it
-            for piece in [*fill.pieces.present]:
-                fill.lost(piece)
-        return fill, joined
+        while True:
+            fill, joined = await means.fills.join(manifest, source, url=stored.url)
+            if joined and not settled:
+                await _behind(fill, shown)
+            elif not settled:  # what is here after all was not shown to be what `source` gives: it has to bring it
+                for piece in [*fill.pieces.present]:
+                    fill.lost(piece)
+            if not isinstance(fill.error, FillOver):  # as it may be, since that took a while
+                return fill, joined
 
     manifest = await blobs.manifest(stored.blob)
     if manifest is not None and not (public or manifest.sealed):

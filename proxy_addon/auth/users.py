@@ -108,11 +108,11 @@ class Users:
         try:
             users = read(self.file)
         except Unfit as unfit:
-            if unfit.faults != self.faults:
+            before, self.faults = self.faults, unfit.faults  # health says so by the time that the log does
+            if unfit.faults != before:
                 self.failures += 1
                 more = f" (and {len(unfit.faults) - 1} more)" if len(unfit.faults) > 1 else ""
                 log.error("auth: %s%s; the users that were good last are in force", unfit.faults[0], more)
-            self.faults = unfit.faults
             return
         new = users != self.current or bool(self.faults)
         self.current, self.faults = users, ()

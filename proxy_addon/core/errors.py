@@ -13,6 +13,10 @@ class BodyLost(HubgateError):
     """The rest of a body will not come; what was sent must not look complete."""
 
 
+class FillOver(BodyLost):
+    """All that was wanted of a blob has come: who comes now has to begin a new fill."""
+
+
 class UpstreamFailed(HubgateError):
     """No usable answer from upstream. `status` is what our client gets: 502 or 504 (RFC 9110 §15.6)."""
 

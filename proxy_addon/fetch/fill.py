@@ -26,7 +26,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from itertools import islice
 
-from ..core.errors import BodyLost, IntegrityError, UpstreamFailed
+from ..core.errors import BodyLost, FillOver, IntegrityError, UpstreamFailed
 from ..store.contract import PIECE, Blobs, Manifest, PieceMissing, Unchecked
 from .pieces import ANY, MOVED, Landing, Pieces
 from .proof import Proof
@@ -196,7 +196,7 @@ class Fill:
 
     def _close(self) -> None:
         self._closed(self)
-        self.error = self.error or BodyLost("the fill is over")  # for who joins too late
+        self.error = self.error or FillOver("the fill is over")  # for who joins too late
         for task in self._transfers | ({self._proving} if self._proving else set()):
             task.cancel()
         self.pieces.notify_all()

@@ -26,12 +26,13 @@ _SPARE = 4  # full-sized buffers kept for the next pieces of this fill: fresh on
 class Landing:
     """A piece on its way in."""
 
-    __slots__ = ("buffer", "checked", "done", "filled", "told", "views")
+    __slots__ = ("buffer", "checked", "done", "filled", "later", "told", "views")
 
     def __init__(self, buffer: bytearray) -> None:
         self.buffer, self.filled, self.views, self.done = buffer, 0, 0, False
         self.checked = False  # its digests on record, if there are any, have been compared
         self.told = (0, 0.0)  # how far, and when, readers were last told
+        self.later = False  # they will be told of the rest, should nothing follow it
 
     @property
     def full(self) -> bool:
@@ -63,10 +64,20 @@ class Pieces:
         return index in self.present or index in self.landing
 
     def landed(self, index: int, landing: Landing, now: float) -> None:
-        """Tell readers of new bytes, but not of every few: each wakes all of them, and each sends what it sees."""
+        """Tell readers of new bytes, but not at once of every few: each wakes all of them, and each sends what it
+        sees."""
         filled, when = landing.told
         if landing.full or landing.filled - filled >= WORTHWHILE or now - when >= PATIENCE:
             landing.told = landing.filled, now
+            self.notify(index)
+        elif not landing.later:
+            landing.later = True
+            asyncio.get_running_loop().call_later(PATIENCE, self._tell, index, landing)
+
+    def _tell(self, index: int, landing: Landing) -> None:
+        landing.later = False
+        if landing.filled > landing.told[0]:
+            landing.told = landing.filled, landing.told[1] + PATIENCE
             self.notify(index)
 
     def notify(self, *indices: int) -> None:

@@ -221,13 +221,13 @@ async def test_what_was_heard_is_known_before_the_disk_was_read(clock: Hands) ->
     known = Provenance(rows, clock, clock)
     learning = known.learn(HASH, at("o/a"))
     asked = [asyncio.create_task(known.find(HASH))]
-    await asyncio.wait_for(reading.wait(), 5)
+    await asyncio.wait_for(reading.wait(), 60)
     learned = asyncio.create_task(learning)
     asked.append(asyncio.create_task(known.find(HASH)))
     go.set()
     for each in asked:
-        assert await asyncio.wait_for(each, 5) == (at("o/a"),)
-    await asyncio.wait_for(learned, 5)
+        assert await asyncio.wait_for(each, 60) == (at("o/a"),)
+    await asyncio.wait_for(learned, 60)
     learning = known.learn(HASH, at("o/b"))
     assert known.seen(HASH) == (at("o/a"), at("o/b")), "and beside what is in memory"
     await learning

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from pathlib import Path
@@ -99,6 +100,21 @@ def test_what_is_wrong_is_told_once_and_the_last_good_stay(file, wrong, caplog):
     file.chmod(0o600)
     looks(book)
     assert book.current == {"bob": KEPT} and book.reasons == ()
+
+
+def test_whoever_reads_the_log_finds_it_so(file: Path) -> None:
+    book, found = opened(file), list[tuple[str, ...]]()
+
+    class Reader(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(book.reasons)
+
+    reader = Reader()
+    users.log.addHandler(reader)
+    file.write_text("alice\n")
+    looks(book)
+    users.log.removeHandler(reader)
+    assert book.reasons and found == [book.reasons]
 
 
 def test_what_the_clock_of_the_disk_does_not_show_is_found(file, monkeypatch):

@@ -167,7 +167,7 @@ async def _pieces(config: Path, blob: str, count: int) -> None:
     store = DiskStore(config.parent / "cache", 4_000_000_000, 1_000_000)
     await store.open()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(await store.blobs.present(blob)) < count:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)  # written by another process: there is no event
     finally:

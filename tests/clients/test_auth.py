@@ -54,7 +54,7 @@ class Locked:
 
     def logged(self, *asked: tuple[str, str]) -> None:
         """Waits until the log, which is written in batches, has all of them."""
-        for _ in range(100):
+        for _ in range(600):
             if self.users() >= {*asked}:
                 return
             time.sleep(0.1)

@@ -494,7 +494,7 @@ def test_a_rule_that_comes_in_the_midst_of_a_download_ends_it(ruled: Ruled, env:
         home = ruled.site.home()
         running = aside.submit(ruled.run, str(python_of(env)), "-c", script, repo.id, home=home)
         try:
-            hub.wait(host=host, path=path, timeout=20)
+            hub.wait(host=host, path=path)
             ruled.deny(repo)
         finally:
             hub.release(late)

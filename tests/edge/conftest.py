@@ -37,7 +37,7 @@ class Client:
         if sni is None:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols([alpn])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self.writer.start_tls(context, server_hostname=sni or "")
         return self
 
@@ -48,19 +48,19 @@ class Client:
         self.send("\r\n".join((f"{method} {path} HTTP/1.1", f"Host: {host}", *lines, "", "")))
 
     async def head(self) -> bytes:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.reader.readuntil(b"\r\n\r\n")
 
     async def reply(self) -> tuple[int, bytes, bytes]:
         """Status, head and a body of the length the head names."""
         head = await self.head()
         size = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return int(head[9:12]), head, await self.reader.readexactly(size)
 
     async def rest(self) -> bytes:
         """Everything up to the end of the connection."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             try:
                 return await self.reader.read()
             except (ConnectionError, ssl.SSLError):
@@ -118,7 +118,7 @@ async def serve(engine: StandIn, confdir: Path) -> AsyncIterator[Serve]:
         await each.close()
     for proxy, task in running:
         proxy.stop()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await task
 
 

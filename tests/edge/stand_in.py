@@ -113,7 +113,7 @@ class StandIn:
             self.logged.notify_all()
 
     async def records(self, count: int) -> list[tuple[Request, int, Outcome, int, bool]]:
-        async with asyncio.timeout(10), self.logged:
+        async with asyncio.timeout(60), self.logged:
             await self.logged.wait_for(lambda: len(self.log) >= count)
         return self.log
 

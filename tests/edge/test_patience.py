@@ -33,7 +33,7 @@ async def test_who_reads_nothing_is_cut(engine: StandIn, serve: Serve) -> None:
     await client.tls()
     client.get("/big")
     await client.head()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await body.closed.wait()
     assert body.closes == 1
     assert [aborted for *_, aborted in await engine.records(1)] == [True]
@@ -46,7 +46,7 @@ async def test_who_closes_his_window_and_pings_is_cut(engine: StandIn, serve: Se
     await client.connect()
     peer = Peer(await client.tls(alpn="h2"), window=1000)
     peer.get("/big")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not body.closes:
             peer.h2.ping(b"i am her")
             peer.flush()
@@ -58,14 +58,14 @@ async def test_who_reads_slowly_is_not(engine: StandIn, serve: Serve) -> None:
     """A step within the time is enough, over three times that time."""
     body = Pattern(24 * MIB)
     engine.slowly["/big"] = gives(body)
-    client = await (await serve(stall=1.0))()
+    client = await (await serve(stall=2.0))()
     await client.connect()
     await client.tls()
     client.get("/big")
     await client.head()
     left = 24 * MIB
     for _ in range(12):
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(0.5)
         left -= len(await client.reader.readexactly(2 * MIB))
     assert left == 0 and (await engine.records(1))[0][4] is False
 

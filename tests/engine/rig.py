@@ -19,16 +19,17 @@ from proxy_addon.wiring import Assembly, assemble
 
 
 class Clock:
-    """Epoch seconds, and seconds of a timer; both go on by themselves and leap together."""
+    """Epoch seconds, and seconds of a timer. Both stand still, so that a slow machine comes to no deadline by itself,
+    and leap together."""
 
     def __init__(self) -> None:
-        self.ahead = 0.0
+        self.ahead, self._begun, self._timer = 0.0, time.time(), time.monotonic()
 
     def __call__(self) -> float:
-        return time.time() + self.ahead
+        return self._begun + self.ahead
 
     def timer(self) -> float:
-        return time.monotonic() + self.ahead
+        return self._timer + self.ahead
 
     def leap(self, seconds: float) -> None:
         self.ahead += seconds
@@ -129,7 +130,7 @@ async def drained(reply: Reply) -> Got:
     return Got(reply, b"".join(parts), cut)
 
 
-async def until(true: Callable[[], Any], what: str = "what was waited for", limit: float = 10.0) -> None:
+async def until(true: Callable[[], Any], what: str = "what was waited for", limit: float = 60.0) -> None:
     """Wait for work of the loop's own, which has no other sign."""
     end = time.monotonic() + limit
     while not true():
@@ -145,8 +146,8 @@ def settings_for(hub_port: int, ca_pem: Path, cache: Path, **changes: object) ->
         "upstream": {
             "connect_to": ConnectTo(((None, None, "127.0.0.1", hub_port),)),
             "ca_file": ca_pem,
-            "connect_timeout": 2.0,
-            "stall_timeout": 5.0,
+            "connect_timeout": 20.0,  # for a slow machine; a test that waits for the end of patience has its own
+            "stall_timeout": 60.0,
         },
     }
     for key, value in changes.items():

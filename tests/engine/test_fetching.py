@@ -63,7 +63,7 @@ async def test_a_follower_reads_what_has_landed_before_the_rest_has_come(hub: Te
     leader, follower = await r.open("GET", BIG), await r.open("GET", BIG)
     for reply in (leader, follower):
         assert not isinstance(reply.body, bytes)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert bytes(await reply.body.read(1000)) == data(source, 0, 1000)
     hub.release("rest")
     for reply in (leader, follower):
@@ -110,11 +110,11 @@ async def test_a_server_without_ranges_is_read_in_one_stream(hub: TestHub, start
 
 @pytest.mark.fault("R10")
 async def test_a_stall_is_ended_and_resumed(hub: TestHub, start: Starter) -> None:
-    source, r = big(hub, 2 * MIB), await start(upstream__stall_timeout=0.3)
+    source, r = big(hub, 2 * MIB), await start(upstream__stall_timeout=1.5)
     hub.knob(host=CDN, stall_after=MIB, times=1)
     got = await r.get(BIG)
     assert got.body == data(source) and not got.cut
-    assert len(hub.requests(host=CDN)) == 2
+    assert hub.requests(host=CDN)[-1].headers["range"].startswith(f"bytes={MIB}-")
 
 
 # -- verified -------------------------------------------------------------------------------------------------------
@@ -441,7 +441,7 @@ async def test_a_full_disk_costs_the_cache_and_not_the_download(hub: TestHub, st
     r = await start(cache__size=34_000_000, upstream__connections_per_file=2)
     if corrupt:
         hub.knob(host=CDN, corrupt_at=50_000_000)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         got = await r.get(BIG)
     assert got.cut == corrupt
     assert got.body == data(source) if not corrupt else len(got.body) < source.size

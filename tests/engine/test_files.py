@@ -502,14 +502,16 @@ async def test_stale_has_an_end(hub: TestHub, start: Starter, clock: Clock) -> N
 
 
 async def test_a_hub_that_never_speaks_costs_the_stall_timeout_once(hub: TestHub, start: Starter, clock: Clock) -> None:
-    r = await start(upstream__connect_timeout=0.3, upstream__stall_timeout=0.3)
+    patient = await start()
     for path in ("config.json", "vocab.txt"):
-        await r.get(f"{TINY}/main/{path}")
-    await r.idle()
+        await patient.get(f"{TINY}/main/{path}")
+    await patient.idle()
+    await patient.close()
+    r = await start(upstream__connect_timeout=0.3, upstream__stall_timeout=0.3)
     hub.stop(silent=True)
     clock.leap(301)
     for path in ("config.json", "vocab.txt"):
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             got = await r.get(f"{TINY}/main/{path}")
         assert got.body == content(hub, path) and "detail=offline" in got.cache
 

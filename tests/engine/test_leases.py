@@ -358,7 +358,7 @@ async def test_while_the_hub_is_down_a_lease_is_good_to_its_end(
     hub: TestHub, start: Starter, clock: Clock, name: str, fails: str
 ) -> None:
     gated = Place(hub, name, gated="auto")
-    r, public = await start(upstream__connect_timeout=1.0), gated.url("old.bin", id="acme/tiny")
+    r, public = await start(upstream__connect_timeout=4.0), gated.url("old.bin", id="acme/tiny")
     pinned, branch = gated.url("w.bin", gated.repo.head), gated.url("w.bin")
     for url, who in ((pinned, gated.alice), (branch, gated.alice), (public, {})):
         assert (await r.get(url, who)).status == 200

@@ -192,7 +192,7 @@ async def test_who_reads_the_same_repo_waits_for_nothing(hub: TestHub, start: St
     hub.knob(host="cdn-lfs*", hold="alice", hold_at=300_000)
     first = asyncio.ensure_future(r.get(hf.url("w.bin"), hf.alice))
     await until(lambda: r.parts.fills.bringing(f"sha256:{WEIGHTS.sha256}"), "alice's fill")
-    second = await asyncio.wait_for(r.open("GET", hf.url("w.bin"), hf.bob), 5)
+    second = await asyncio.wait_for(r.open("GET", hf.url("w.bin"), hf.bob), 60)
     hub.unknob()
     hub.release("alice")
     assert (await drained(second)).body == (await first).body == hf.data("w.bin")
@@ -239,3 +239,24 @@ async def test_what_was_evicted_and_comes_openly_is_for_all_from_then_on(
     hub.stop()
     got = await r.get(url)
     assert (got.status, got.body) == (200, hf.data("w.bin"))
+
+
+@pytest.mark.parametrize("kind", [{}, {"private": True, "readers": {"hf_other"}}])
+async def test_who_is_compared_for_longer_than_the_fill_takes_has_it_all_the_same(
+    hub: TestHub, start: Starter, hf: Place, kind: dict[str, Any]
+) -> None:
+    own, blob = pointing(hub, **kind), f"sha256:{WEIGHTS.sha256}"
+    r, place = await start(), f"/repos/{own.lfs_prefix}/*"
+    hub.knob(host="cdn-lfs*", path=place, skip=2, hold="compared")  # at first nothing is here to compare with
+    hub.knob(host="cdn-lfs*", path=f"/repos/{hf.repo.lfs_prefix}/*", hold="alice", hold_at=100_000)
+    reader = asyncio.ensure_future(r.get(hf.url("w.bin"), hf.alice))
+    await until(lambda: r.parts.fills.current(blob), "alice's fill")
+    other = asyncio.ensure_future(r.get(X, hf.stranger))
+    await asyncio.to_thread(hub.wait, 2, path=place, ended=True)
+    hub.release("alice")
+    assert (await reader).body == hf.data("w.bin")
+    await asyncio.to_thread(hub.wait, 3, path=place)
+    await r.idle()
+    hub.release("compared")
+    got = await other
+    assert (got.status, got.cut, got.body == hf.data("w.bin")) == (200, False, True)

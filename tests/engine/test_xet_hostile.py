@@ -194,8 +194,8 @@ async def test_a_part_that_somebody_asks_for_does_not_stop_the_pass(hub: TestHub
     holding = asyncio.create_task(other.ask(part))
     getting = asyncio.create_task(client.fetch(blocks[0]))
     hub.release("part")
-    await asyncio.wait_for(asyncio.gather(holding, getting), 10)
-    got = await asyncio.wait_for(client.fetch(blocks[1]), 10)
+    await asyncio.wait_for(asyncio.gather(holding, getting), 60)
+    got = await asyncio.wait_for(client.fetch(blocks[1]), 60)
     assert not any(each.cut for each in got)
     assert whole(client, blocks[0])[:4_000_000] + whole(client, blocks[1]) == body
 

@@ -16,7 +16,7 @@ import h2.events
 from tests.processes import Hubgate
 
 HUB = "huggingface.co"
-PATIENCE = 20.0  # seconds in which anything at all comes, or the end
+PATIENCE = 60.0  # seconds in which anything at all comes, or the end
 
 
 @contextlib.contextmanager

@@ -113,7 +113,7 @@ class Attempts:
             connection.sock.sendall(raw.encode("latin-1"))
             connection.close()
         else:
-            with socket.create_connection(("127.0.0.1", self.proxy.port), 10) as plain:
+            with socket.create_connection(("127.0.0.1", self.proxy.port), 60) as plain:
                 plain.sendall(raw.encode("latin-1"))
 
     def upload(self, repo: str, password: str) -> None:

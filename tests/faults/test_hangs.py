@@ -28,7 +28,7 @@ from tests.processes import COMMAND, Hubgate, configuration, to_hub
 
 H = "https://huggingface.co"
 TINY = f"{H}/acme/tiny/resolve/main"
-SOON = 8.0  # seconds: a few timeouts of one second each, on a machine that others use too
+SOON = 25.0  # seconds: a few timeouts of two seconds each, on a machine that others use too
 
 
 def told(got: Took) -> bool:
@@ -59,7 +59,7 @@ def test_silence_in_the_middle_is_ended_and_the_rest_is_fetched(hub: TestHub, ha
         hub.knob(host=file.host, path=file.path, method="GET", stall_after=file.source.size // 3, times=1)
     got = crowd(hasty, [Ask(file.url) for file in files for _ in range(5)])
     for n, took in enumerate(got):
-        assert took.right(files[n // 5].source) and took.seconds < 2 * SOON, took
+        assert took.right(files[n // 5].source) and took.seconds < SOON, took
     settled(hasty)
     for file in files:
         asked_once(hub, file.source, again=file.source.size // 3 + 1)
@@ -70,7 +70,7 @@ def test_silence_again_and_again_is_an_end_and_no_wait_for_ever(hub: TestHub, ha
     file = made(hub, "lfs", "stall-always", chance("always"))
     hub.knob(host=file.host, stall_after=0)
     got = crowd(hasty, [Ask(file.url)] * 5)
-    assert all(took.refused and took.status == 504 and took.seconds < 4 * SOON for took in got), str(got[0])
+    assert all(took.refused and took.status == 504 and took.seconds < 2 * SOON for took in got), str(got[0])
     hub.unknob()
     assert take(hasty, file.url).right(file.source)
 
@@ -86,7 +86,7 @@ def test_a_trickle_is_given_up_for_another_try(hub: TestHub, hasty: Hubgate) -> 
     hub.knob(path="/api/models/hangs/many", bandwidth=800, sip=16)
     got = crowd(hasty, [*(Ask(file.url) for file in files), Ask(f"{H}/api/models/hangs/many")])
     for file, took in zip(files, got, strict=False):
-        assert took.right(file.source) and took.seconds < 2 * SOON, took
+        assert took.right(file.source) and took.seconds < SOON, took
     assert told(got[-1]) and b"only trickles" in got[-1].body, got[-1]
 
 
@@ -175,7 +175,7 @@ def test_a_place_that_says_nothing(hub: TestHub, tmp_path: Path, how: str) -> No
             for took in got[:9]:
                 assert told(took), took
             for took in got[9:]:
-                assert took.status == 200 and took.whole and took.seconds < 2 * SOON, took
+                assert took.status == 200 and took.whole and took.seconds < SOON, took
             assert got[10].right(hub.repo("acme/tiny").file("old.bin").source)
             settled(proxy)
             assert proxy.stop() == 0 and "Traceback" not in proxy.told, proxy.told
@@ -186,7 +186,7 @@ import socket, sys, time
 known = socket.getaddrinfo
 def getaddrinfo(host, *more, **named):
     if isinstance(host, str) and host.endswith(("modelscope.cn", "hole.example", "hole.test")):
-        time.sleep(3600 if host.endswith("hole.test") else 7)
+        time.sleep(3600 if host.endswith("hole.test") else 50)
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
     return known(host, *more, **named)
 socket.getaddrinfo = getaddrinfo
@@ -211,18 +211,18 @@ def test_a_name_server_that_never_answers(hub: TestHub, tmp_path: Path) -> None:
         asked = threading.Barrier(2)
 
         def meanwhile() -> list[Took]:
-            asked.wait(20)
+            asked.wait(60)
             return crowd(proxy, [Ask(file.url)] * 3)
 
-        lost, found = together([lambda: (asked.wait(20), crowd(proxy, held))[1], meanwhile])
+        lost, found = together([lambda: (asked.wait(60), crowd(proxy, held))[1], meanwhile])
         assert all(told(took) for took in lost), [*map(str, lost)]
-        assert all(took.right(source) and took.seconds < SOON - 1 for took in found), [*map(str, found)]
+        assert all(took.right(source) and took.seconds < SOON for took in found), [*map(str, found)]
         begun = time.monotonic()
         request = b"CONNECT tunnel.hole.test:443 HTTP/1.1\r\nHost: tunnel.hole.test:443\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", proxy.port), 30) as client:
+        with socket.create_connection(("127.0.0.1", proxy.port), 60) as client:
             client.sendall(request)
             said = client.recv(65536)
-        assert said.startswith(b"HTTP/1.1 50") and time.monotonic() - begun < SOON - 1, said
+        assert said.startswith(b"HTTP/1.1 50") and time.monotonic() - begun < SOON, said
         assert "Traceback" not in proxy.told, proxy.told
         assert proxy.stop() == 0  # which would wait for its name server an hour
     hub.stop()

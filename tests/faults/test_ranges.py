@@ -5,12 +5,12 @@ A reference of its own says what each field asks for; the hub is asked for no mo
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.faults.asking import chance
 from tests.hub import Repo, Synthetic, TestHub
 from tests.processes import Answer, Hubgate, configuration
 
@@ -179,9 +179,7 @@ def test_several_ranges_of_a_small_file_on_disk(
 @pytest.mark.parametrize("kind", KINDS)
 def test_ranges_by_chance(standing: Hubgate, hub: TestHub, file: Callable[[str, int], File], kind: str) -> None:
     """On a file that gets warm as they come."""
-    seed = random.SystemRandom().randrange(1 << 32)
-    print("seed", seed)
-    rnd = random.Random(seed)
+    rnd = chance(f"ranges {kind}")
     url, content = file(kind, 920)
     size = len(content)
     standing.ask(url, "HEAD")
@@ -196,6 +194,6 @@ def test_ranges_by_chance(standing: Hubgate, hub: TestHub, file: Callable[[str, 
 
     for _ in range(40):
         field = "bytes=" + ",".join(one() for _ in range(rnd.choice([1, 1, 1, 2, 3, 20])))
-        assert right(field, standing.ask(url, headers={"Range": field}), content), (seed, field)
-    assert standing.ask(url).body == content, seed
-    assert hub.bytes_sent(method="GET") <= 2 * size + 100_000, seed
+        assert right(field, standing.ask(url, headers={"Range": field}), content), field
+    assert standing.ask(url).body == content
+    assert hub.bytes_sent(method="GET") <= 2 * size + 100_000

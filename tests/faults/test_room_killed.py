@@ -133,7 +133,7 @@ def test_killed_while_leftovers_are_collected(shared_hub: TestHub, crowded: Mort
     found = crowded.dies_at_start(point)
     assert not found.wrong
     proxy = crowded.again()
-    until(lambda: clean(proxy.cache), "leftovers stay", 20)
+    until(lambda: clean(proxy.cache), "leftovers stay")
     served_without_hub(shared_hub, proxy, found)
     assert download(proxy, *file(2001)).whole
 

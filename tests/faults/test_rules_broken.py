@@ -126,6 +126,6 @@ def test_broken_at_the_start(nursery: Nursery, hub: TestHub, tmp_path: Path, own
             assert health(mortal.proxy)["status"] == "degraded"
             assert mortal.proxy.ask(TINY).status == mortal.proxy.ask(TINY.replace("acme", "other")).status == 403
             mended(own)
-            until(lambda: any(mortal.proxy.cache.glob("rules/*/last-good")), "they are not kept", 20)
+            until(lambda: any(mortal.proxy.cache.glob("rules/*/last-good")), "they are not kept")
             assert health(mortal.proxy)["status"] == "ok"
         assert hub.requests() == []

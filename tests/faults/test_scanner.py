@@ -85,7 +85,7 @@ FAULTS: dict[str, Callable[[Scanner, Path], Awaitable[str]]] = {
 
 @pytest.mark.fault("R22", tries=20)
 async def test_whatever_a_worker_does_the_next_file_is_judged(tmp_path: Path, tries: int) -> None:
-    seed = int(os.environ.get("HUBGATE_SEED", random.randrange(2**32)))
+    seed = int(os.environ.get("HUBGATE_SEED", "1"))
     print("HUBGATE_SEED", seed)
     rnd = random.Random(seed)
     good = whole(tmp_path / "good", made.torch_file(made.state_dict({"w": 12})))

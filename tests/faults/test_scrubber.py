@@ -159,4 +159,4 @@ def test_a_server_that_is_killed_leaves_no_scrubber(hub: TestHub, tmp_path: Path
             with file.alone() as alone:
                 return alone
 
-        until(free, "it still holds the lock", 20)
+        until(free, "it still holds the lock")

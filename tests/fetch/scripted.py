@@ -43,6 +43,7 @@ class Script:
     chunk: int = 256 * 1024
     fault: Exception | None = None  # every answer from now on
     gate: asyncio.Event | None = None  # answers wait for it
+    pause: int = 0  # ...after so many bytes
     asked: list[tuple[int, int]] = field(default_factory=list)
     open_answers: int = 0
 
@@ -59,9 +60,10 @@ class Script:
 class _Answer:
     def __init__(self, script: Script, data: bytes, cut: int | None) -> None:
         self._script, self._rest, self._left, self._closed = script, memoryview(data), cut, False
+        self._size = len(data)
 
     async def chunk(self) -> bytes:
-        if self._script.gate is not None:
+        if self._script.gate is not None and self._size - len(self._rest) >= self._script.pause:
             await self._script.gate.wait()
         await asyncio.sleep(0)
         size = self._script.chunk if self._left is None else min(self._script.chunk, self._left)
@@ -125,7 +127,7 @@ class Bench:
 async def drain(body: BlobBody, limit: int = 1 << 20) -> bytes:
     parts = []
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while data := await body.read(limit):
                 assert len(data) <= limit
                 parts.append(bytes(data))
@@ -138,7 +140,7 @@ async def cut_short(body: BlobBody) -> bytes:
     """What came of a body that is cut; fails if it was not."""
     parts = []
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while data := await body.read(1 << 20):
                 parts.append(bytes(data))
     except BodyLost:

@@ -41,8 +41,8 @@ async def upstream(hub: TestHub, meter: Counted, clock: Clock) -> AsyncIterator[
         meter=meter,
         connect_to=ConnectTo(((None, None, "127.0.0.1", hub.port),)),
         ca_file=str(hub.ca_pem),
-        connect_timeout=2,
-        stall_timeout=2,
+        connect_timeout=20,
+        stall_timeout=60,
         clock=clock,
         timer=clock.timer,
     )

@@ -12,7 +12,7 @@ settings.register_profile(
     "fuzz",
     max_examples=int(os.environ.get("HUBGATE_FUZZ_EXAMPLES") or _MANY),
     deadline=None,
-    derandomize=False,
+    derandomize=os.environ.get("HUBGATE_FUZZ") != "long",
     print_blob=True,  # with it a failure can be had again
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )

@@ -34,7 +34,7 @@ class Reply:
 def connect(hub: TestHub, host: str) -> http.client.HTTPSConnection:
     """A connection to the hub under the name `host`."""
     context = hub.authority.client_context()
-    connection = http.client.HTTPSConnection(host, context=context, timeout=10)
+    connection = http.client.HTTPSConnection(host, context=context, timeout=60)
     connection.sock = context.wrap_socket(socket.create_connection(("127.0.0.1", hub.port), 10), server_hostname=host)
     return connection
 

@@ -95,7 +95,7 @@ class Log:
         found = self.requests(blob=blob)
         return sum(r.sent for r in found) / max(1, found[0].blob_size) if found else 0.0
 
-    def wait(self, count: int = 1, *, timeout: float = 10.0, **match: Any) -> list[Record]:
+    def wait(self, count: int = 1, *, timeout: float = 60.0, **match: Any) -> list[Record]:
         """Wait until `count` records match; raises TimeoutError with what was seen."""
         found: list[Record] = []
 
@@ -106,7 +106,7 @@ class Log:
         self.wait_until(enough, timeout)
         return found
 
-    def wait_until(self, true: Callable[[], bool], timeout: float = 10.0) -> None:
+    def wait_until(self, true: Callable[[], bool], timeout: float = 60.0) -> None:
         with self._news:
             if not self._news.wait_for(true, timeout):
                 raise TimeoutError("\n".join(["the hub saw only:", *map(str, self._records)]))

@@ -112,7 +112,7 @@ class TestHub:
         self.git.close()
 
     def _run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _start(self) -> None:
         if self._listener:
@@ -228,7 +228,7 @@ class TestHub:
     def bodies_of(self, blob: str) -> float:
         return self.log.bodies_of(blob)
 
-    def wait(self, count: int = 1, *, timeout: float = 10.0, **match: Any) -> list[Record]:
+    def wait(self, count: int = 1, *, timeout: float = 60.0, **match: Any) -> list[Record]:
         return self.log.wait(count, timeout=timeout, **match)
 
     def clear(self) -> None:

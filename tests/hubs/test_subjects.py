@@ -588,7 +588,7 @@ def spellings(draw: st.DrawFn) -> tuple[str, str]:
     return method, f"https://{draw(st.sampled_from(FAMILY[family]))}{place}{'?' if mark or query else ''}{query}"
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @example(("GET", "https://huggingface.co/%61cme/tiny/resolve/main/a%20b.txt"))
 @example(("GET", "https://huggingface.co/%61pi/models/acme/tiny"))
 @example(("GET", "https://datasets-server.huggingface.co/rows?dataset=acme/ds&dataset=acme/tiny"))

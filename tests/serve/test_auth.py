@@ -115,7 +115,7 @@ def test_only_who_shows_a_password_gets_anything(locked: Callable[..., Hubgate],
 def test_an_absolute_request_shows_it_each_time(start: Callable[..., Hubgate], users: Path, hub: TestHub) -> None:
     proxy = start(auth=str(users), hubs={"others": ["plain.example"]})
     alice = f"Proxy-Authorization: {basic('alice', ALICE)}\r\n"
-    with socket.create_connection(("127.0.0.1", proxy.port), 20) as plain:
+    with socket.create_connection(("127.0.0.1", proxy.port), 60) as plain:
         replies = []
         for fields in ("", alice, alice, "", f"Proxy-Authorization: {basic('alice', BOB)}\r\n", alice):
             plain.sendall(PLAIN.format("x", fields).encode())
@@ -162,7 +162,7 @@ def test_two_users_on_one_plain_connection_are_two_users(
     start: Callable[..., Hubgate], users: Path, tmp_path: Path
 ) -> None:
     proxy = start(auth=str(users), hubs={"others": ["plain.example"]})
-    with socket.create_connection(("127.0.0.1", proxy.port), 20) as plain:
+    with socket.create_connection(("127.0.0.1", proxy.port), 60) as plain:
         for name, password in (("alice", ALICE), ("bob", BOB)) * 2:
             plain.sendall(PLAIN.format(name, f"Proxy-Authorization: {basic(name, password)}\r\n").encode())
             reply = http.client.HTTPResponse(plain)
@@ -195,7 +195,7 @@ def test_who_is_taken_out_is_out_at_the_next_request(locked: Callable[..., Hubga
 
 
 def health(proxy: Hubgate) -> Any:
-    connection = http.client.HTTPConnection(proxy.settings["admin"]["listen"], timeout=10)
+    connection = http.client.HTTPConnection(proxy.settings["admin"]["listen"], timeout=60)
     connection.request("GET", "/healthz")
     return json.loads(connection.getresponse().read())["reasons"]
 
@@ -242,7 +242,7 @@ def test_a_flood_of_wrong_passwords_is_hashed_ten_times_and_who_is_right_not_aga
     for _ in range(20):
         assert get(alice).status == get(through(proxy, "alice", ALICE)).status == 200
     assert proxy.metrics()["hubgate_auth_verified_total"] == before["hubgate_auth_verified_total"]
-    other = socket.create_connection(("127.0.0.1", proxy.port), 20, source_address=("127.0.0.9", 0))
+    other = socket.create_connection(("127.0.0.1", proxy.port), 60, source_address=("127.0.0.9", 0))
     with other:
         other.sendall(f"CONNECT {HOST}:443 HTTP/1.1\r\nProxy-Authorization: {basic('bob', BOB)}\r\n\r\n".encode())
         assert b" 200 " in other.recv(4096), "another address is not guilty"
@@ -258,7 +258,7 @@ def test_the_password_is_nowhere(locked: Callable[..., Hubgate], hub: TestHub, t
     get(through(proxy, "alice", ALICE), "/api/whoami-v2", **{"Proxy-Authorization": basic("alice", ALICE)})
     proxy.said(PLAIN.format("x", f"{field}\r\nConnection: close\r\n").encode())
     said = [refused(proxy, f"Proxy-Authorization: {basic('alice', ALICE + 'x')}"), refused(proxy, field, "bad line")]
-    with socket.create_connection(("127.0.0.1", proxy.port), 20) as cut:
+    with socket.create_connection(("127.0.0.1", proxy.port), 60) as cut:
         cut.sendall(f"CONNECT {HOST}:443 HTTP/1.1\r\n{field}\r\n".encode())
         cut.shutdown(socket.SHUT_WR)
         said.append(everything(cut))
@@ -331,7 +331,7 @@ def test_the_plugin_asks_too_and_mitmdump_shows_no_password(hub: TestHub, users:
 
         def asked(*fields: str) -> str:
             lines = "".join(f"{each}\r\n" for each in (f"Host: {HOST}:443", *fields))
-            with socket.create_connection(("127.0.0.1", port), 20) as plain:
+            with socket.create_connection(("127.0.0.1", port), 60) as plain:
                 plain.sendall(f"CONNECT {HOST}:443 HTTP/1.1\r\n{lines}\r\n".encode())
                 return plain.recv(4096).decode().partition("\r\n")[0]
 

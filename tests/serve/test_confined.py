@@ -49,7 +49,7 @@ def test_no_process_of_it_dumps_core(hub: TestHub, tmp_path: Path, unlimited: No
             return {line[line.index("-m") + 1]: core_limit(pid) for pid, line in found.items() if "-m" in line}
 
         beside = {"proxy_addon.background", "proxy_addon.scrubber"}
-        until(lambda: beside <= set(modules()), "they were not started", 30)
+        until(lambda: beside <= set(modules()), "they were not started")
         assert [core_limit(proxy.pid), *modules().values()] == [["1", "1"]] * 3
 
 
@@ -65,7 +65,7 @@ def test_a_crash_leaves_no_core(hub: TestHub, tmp_path: Path, unlimited: None, n
     assert core_limit(process.pid) == ["1", "1"]
     process.send_signal(number)
     process.stderr.close()
-    assert process.wait(30) == -number
+    assert process.wait(60) == -number
     assert os.listdir(tmp_path / "there") == []
 
 

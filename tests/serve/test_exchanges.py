@@ -80,7 +80,7 @@ def handshake(proxy: Hubgate, target: str, sni: str, roots: Path) -> ssl.SSLSock
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(roots)
     connection = open_tunnel(proxy.port, roots, target)
-    plain = connection._create_connection(("127.0.0.1", proxy.port), 10)  # type: ignore[attr-defined]
+    plain = connection._create_connection(("127.0.0.1", proxy.port), 60)  # type: ignore[attr-defined]
     plain.sendall(f"CONNECT {target}:443 HTTP/1.1\r\nHost: {target}:443\r\n\r\n".encode())
     while not plain.recv(1, 2) or b"\r\n\r\n" not in plain.recv(4096, 2):
         pass

@@ -30,7 +30,7 @@ def rules(tmp_path: Path) -> Path:
     return folder
 
 
-def eventually(true: Callable[[], Any], limit: float = 20.0) -> None:
+def eventually(true: Callable[[], Any], limit: float = 60.0) -> None:
     """What has no sign of its own but the answer."""
     end = time.monotonic() + limit
     while not true():

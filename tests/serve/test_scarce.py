@@ -74,5 +74,5 @@ async def test_a_listener_that_was_closed_while_it_waited_is_no_fault(caplog: py
     loop.set_exception_handler(heard)
     listening.close()
     loop.call_soon(loop._start_serving, asyncio.Protocol, listening)  # type: ignore[attr-defined]
-    await asyncio.wait_for(over.wait(), 5)
+    await asyncio.wait_for(over.wait(), 60)
     assert len(told) == 1 and not caplog.records and not scarce.reasons

@@ -36,6 +36,7 @@ def test_the_admin_port_is_taken(hub: TestHub, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "admin.listen" in done.stderr and "in use" in done.stderr and "Traceback" not in done.stderr
     with socket.socket() as again:
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # who holds the port for the test says so too
         again.bind(("127.0.0.1", port))
 
 

@@ -23,7 +23,7 @@ HEAD = {"content-length": str(len(DATA)), "etag": '"new"', "x-repo-commit": "b" 
 
 @pytest.mark.timeout(400)
 def test_a_short_run_among_all_sorts_of_faults(capsys: pytest.CaptureFixture[str]) -> None:
-    order = Order(seconds=12, seed=random.SystemRandom().randrange(1 << 32), clients=12)
+    order = Order(seconds=12, seed=1, clients=12)
     print(report.begins(order))
     outcome = run(order, lambda ledger, keeper: None, 60)
     print("\n".join([*report.table(outcome), *report.faults(outcome)]))

@@ -48,7 +48,7 @@ class Days:
             pause=rest,
         )
         task = asyncio.create_task(schedule.run())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await over.wait()
         task.cancel()
         await asyncio.wait([task])
