@@ -160,7 +160,7 @@ async def assemble(
         upstream=upstream,
         flights=flights,
         fills=fills,
-        public=PublicRepos(store.responses, clock, timer),
+        public=PublicRepos(store.responses, clock, timer, stale_if_error=settings.freshness.stale_if_error),
         issued=IssuedLinks(clock),
         leases=Leases(timer, lasts=settings.access.lease, grace=settings.access.offline_grace),
         provenance=Provenance(store.responses, clock, timer),

@@ -24,6 +24,7 @@ PROOF_LASTS = 24 * 3600.0  # seconds
 _REFUSAL_LASTS = 300.0
 _RENEW = 600.0  # a younger proof is not written again
 _LISTING, _VIEWING, _PULLING, _SHOWING = "listing:", "viewing:", "pulling:", "showing:"
+_CARD = "README.md"
 _CREDENTIALS = ("authorization", "cookie")
 _KEY = os.urandom(32)
 
@@ -51,8 +52,17 @@ def principal(headers: Headers) -> str:
 
 
 class PublicRepos:
-    def __init__(self, rows: Rows, clock: Callable[[], float], timer: Callable[[], float] = time.monotonic) -> None:
-        self._rows, self._clock = rows, clock
+    """`stale_if_error`: seconds past its time that a proof counts while nobody can be asked."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        clock: Callable[[], float],
+        timer: Callable[[], float] = time.monotonic,
+        *,
+        stale_if_error: float,
+    ) -> None:
+        self._rows, self._clock, self._last = rows, clock, PROOF_LASTS + stale_if_error
         self._refused: TTLCache[str, bool] = TTLCache(16384, _REFUSAL_LASTS, timer)
         self._unwritten: TTLCache[str, bool] = TTLCache(16384, PROOF_LASTS, timer)  # proofs that the disk refused
         self._refuted: LRUCache[str, bool] = LRUCache(16384)  # whose proofs the disk may have still
@@ -65,8 +75,10 @@ class PublicRepos:
         return self._holds(await self._proofs(repo)) or repo in self._unwritten
 
     async def known(self, repo: str) -> bool:
-        """Proven once, however long ago, and not refused since: what may be served while nobody can be asked."""
-        return bool(await self._proofs(repo))
+        """Proven once, not too long ago, and not refused since: what may be served while nobody can be asked. A proof
+        from a time that is yet to be is as good as a young one."""
+        rows = await self._proofs(repo)
+        return bool(rows) and self._clock() - rows[0].response_time < self._last
 
     def refused(self, repo: str) -> bool:
         """An anonymous request was refused a short while ago."""
@@ -138,6 +150,12 @@ def pulling(repo: Named) -> str:
 def showing(repo: Named) -> str:
     """The name under which a proof is kept of what a hub may show of a repo whose files it gives to few."""
     return f"{_SHOWING}{repo.key}"
+
+
+def giving(repo: Named, path: str, status: int) -> str:
+    """The name of the proof that comes with a file of the repo, or with another answer to who has asked for one. Of a
+    gated repo all may have the card, and hear that there is no such file; of any, that it has moved."""
+    return repo.key if status == 200 and path != _CARD else showing(repo)
 
 
 def _row(repo: str) -> str:

@@ -19,14 +19,14 @@ from ..core.messages import Reply, Request, StoredResponse
 from ..core.reuse import FAILURES, Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure
 from ..core.status import Detail, Fwd, Outcome
 from ..core.storing import Terms
-from ..fetch.upstream import Answer, Throttled
+from ..fetch.upstream import Answer
 from ..hub.resources import Document
 from . import blobs
 from .due import whole_of
 from .means import Means
 from .mirrored import a_page
 from .permission import OTHER_NAMES, Permission, permission
-from .relay import failure, standing_in
+from .relay import failed_with, failure, standing_in
 from .replies import not_cached, only_if_cached, private
 from .told import LARGEST, PAGES, Kept, Told, bytes_of, kept, renewed, tells_the_same, terms_of, told, whole
 
@@ -132,8 +132,9 @@ class Confided:
             return None
         if not self._believed(doc, own, held) and own.origin in OTHER_NAMES:
             return None  # that it is out of reach under that name says nothing of the hub
-        status, rows = 429 if isinstance(fault, Throttled) else None, (held.stored,)
-        return on_upstream_failure(request, rows, self._means.clock(), terms_of(self._means.rules, doc, rows), status)
+        rows = (held.stored,)
+        terms = terms_of(self._means.rules, doc, rows)
+        return on_upstream_failure(request, rows, self._means.clock(), terms, failed_with(fault))
 
     # -- upstream ---------------------------------------------------------------------------------------------------
 

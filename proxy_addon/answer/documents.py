@@ -12,27 +12,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..access.public import has_credentials, listing, viewing
+from ..access.public import giving, has_credentials, listing, viewing
 from ..core.errors import UpstreamFailed
 from ..core.messages import Reply, Request, StoredResponse
 from ..core.reuse import Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure, replace_variant
 from ..core.status import Detail, Outcome
 from ..core.storing import Terms
-from ..fetch.upstream import Answer, Throttled
+from ..fetch.upstream import Answer
 from ..hub import modelscope as ms
 from ..hub.resources import Document
 from ..store.contract import View
 from . import blobs
+from .agent import asking_for, plainly
 from .confided import Confided
 from .due import whole_of
 from .means import Means
 from .mirrored import first_good
 from .permission import Permission, refuses
-from .relay import failure, relay, sent_upstream, standing_in
+from .relay import failed_with, failure, relay, standing_in
 from .replies import forbids_storing, not_cached, only_if_cached
 from .told import LARGEST, PAGES, Kept, Told, bytes_of, kept, renewed, said, tells_the_same, terms_of, told, whole
 
-_SENT = frozenset({"user-agent", "accept", "content-type"})
 _REFUSALS = frozenset({200, 401, 403, 404, 429})  # 200: in words
 
 
@@ -45,7 +45,7 @@ class Documents:
         if doc.what == "list" and has_credentials(request):
             return None
         rows = view.responses(self._key(doc))
-        if not rows or (doc.repo is not None and not means.public.seen(view, _listed(doc))):
+        if not rows or (doc.repo is not None and not means.public.seen(view, _proof(doc, rows[0].status))):
             return None
         verdict = decide(request, rows, means.clock(), self._terms(doc, rows))
         if not isinstance(verdict, Reuse):
@@ -86,11 +86,11 @@ class Documents:
         None for who said only-if-cached. Raises `UpstreamFailed`.
         """
         means, key = self._means, self._key(doc)
-        repo = _listed(doc) or key
         rows = await means.store.responses.get(key)
+        proof = _proof(doc, rows[0].status if rows else 200)
         terms = terms or self._terms(doc, rows)
         match decide(request, rows, means.clock(), terms):
-            case Reuse() as reuse if not gone and (doc.repo is None or await means.public.proven(repo)):
+            case Reuse() as reuse if not gone and (doc.repo is None or await means.public.proven(proof)):
                 return Kept(reuse.stored, reuse.outcome)
             case Unavailable():
                 return None
@@ -103,9 +103,8 @@ class Documents:
         try:
             got, collapsed = await means.flights.join(key, lambda: self._fetch(request, doc, rows[0] if rows else None))
         except UpstreamFailed as fault:
-            status = 429 if isinstance(fault, Throttled) else None
-            stored = on_upstream_failure(request, rows, means.clock(), terms, status)
-            if stored is None or gone or not (doc.repo is None or await means.public.known(repo)):
+            stored = on_upstream_failure(request, rows, means.clock(), terms, failed_with(fault))
+            if stored is None or gone or not (doc.repo is None or await means.public.known(proof)):
                 raise
             return Kept(stored, Outcome(hit=True, detail=standing_in(fault)))
         return replace(got, outcome=replace(got.outcome, fwd=outcome.fwd, collapsed=collapsed))
@@ -114,8 +113,7 @@ class Documents:
 
     async def _fetch(self, request: Request, doc: Document, old: StoredResponse | None) -> Kept | Told:
         means = self._means
-        fields = [(k, v) for k, v in sent_upstream(request) if k.lower() in _SENT]
-        fields.append(("Accept-Encoding", "gzip, deflate"))
+        request, fields = plainly(request, doc), asking_for(request, doc)
         held: bytes | None = None
         if old is not None and old.status == 200 and (tag := dict(old.facts).get("etag")):
             held = await self.bytes_of(old)
@@ -140,7 +138,7 @@ class Documents:
                 return await self._renewed(doc, answer, old, held)
         stored, body = await kept(means.rules, doc, answer, data)
         if doc.repo is not None:
-            await means.public.note_success(_listed(doc))
+            await means.public.note_success(_proof(doc, stored.status))
         with means.unless_disk_refuses():
             await blobs.keep(means, stored.blob or "", body)
             await self._put(doc, stored)
@@ -150,7 +148,7 @@ class Documents:
         new = renewed(answer, old)
         await self._put(doc, new)
         if doc.repo is not None:
-            await self._means.public.note_success(_listed(doc))
+            await self._means.public.note_success(_proof(doc, new.status))
         return Kept(new, Outcome(fwd_status=answer.status, stored=True), held)
 
     async def _put(self, doc: Document, stored: StoredResponse) -> None:
@@ -187,8 +185,15 @@ class Documents:
         return f"{doc.key}~{self._means.rules.xet}" if doc.edit else doc.key
 
 
+def _proof(doc: Document, status: int) -> str:
+    """By which strangers may have it."""
+    if doc.what == "raw" and doc.about is not None:
+        return giving(doc.about.repo, doc.about.path or "", status)
+    return _listed(doc)
+
+
 def _listed(doc: Document) -> str:
-    """What the proof is about. A gated repo is listed for all, but its files are not: raw text counts as a file.
+    """What a refusal is about. A gated repo is listed for all, but its files are not: raw text counts as a file.
 
     The dataset viewer goes by rules of its own, so what it refuses says nothing of the listing, nor the reverse.
     """

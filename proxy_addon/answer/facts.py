@@ -30,6 +30,7 @@ from ..policy.declared import Licences
 from ..policy.facts import GATES, UNKNOWN, Gate, Unknown
 from ..policy.foreign import repo_name
 from ..policy.sheets import Sheet
+from .agent import agent_of
 from .documents import Documents
 from .files import Files
 from .identities import Identities
@@ -88,7 +89,7 @@ class FactFinder:
         if (known := self.seen(subject, need, request)) is not None:
             return known
         need -= _NOT_OURS
-        agent = request.headers.get("user-agent") or "hubgate"
+        agent = agent_of(request.headers)
         own = DirectRoad.own(self._means, request, subject.repo, agent)
         held = self._vouched(subject, need, request, self._means.clock() - LASTS)
         found: Learned | Refusal | None = None

@@ -22,12 +22,13 @@ from ..core.reuse import Forward, Reuse, Unavailable, Validate, decide, on_upstr
 from ..core.status import Detail, Fwd, Outcome
 from ..core.storing import delta_bytes
 from ..fetch.transfer import Source
-from ..fetch.upstream import Answer, Throttled
+from ..fetch.upstream import Answer
 from ..hub import modelscope as ms
 from ..hub import xet
 from ..hub.resources import File
 from ..store.contract import View
 from . import blobs
+from .agent import agent_of
 from .documents import Documents
 from .heads import Heads
 from .inquiry import Found, Inquiry, Refused
@@ -36,7 +37,7 @@ from .listed import Listed
 from .means import Means
 from .own import OwnHeads, OwnListed
 from .places import Places
-from .relay import failure, relay, standing_in
+from .relay import failed_with, failure, relay, standing_in
 from .replies import forbids_storing, not_cached, only_if_cached, private
 from .sources import Elsewhere
 
@@ -155,7 +156,7 @@ class Files:
         try:
             return await self._ask(request, file, outcome, hurry=bool(rows))
         except UpstreamFailed as fault:
-            stored = on_upstream_failure(request, rows, means.clock(), terms, _status(fault))
+            stored = on_upstream_failure(request, rows, means.clock(), terms, failed_with(fault))
             if stored is None or not await means.public.known(proof):
                 raise
             return Found(file, stored, Outcome(hit=True, detail=standing_in(fault)))
@@ -177,7 +178,7 @@ class Files:
         try:
             return await self._ask(request, file, outcome, hurry=bool(rows))
         except UpstreamFailed as fault:
-            stored = on_upstream_failure(request, rows, means.clock(), terms, _status(fault))
+            stored = on_upstream_failure(request, rows, means.clock(), terms, failed_with(fault))
             if stored is None or not await self._known(file):
                 raise
             return Found(file, stored, Outcome(hit=True, detail=standing_in(fault)))
@@ -188,7 +189,7 @@ class Files:
         return await public.known(file.repo.key) or await public.known(showing(file.repo))
 
     async def _ask(self, request: Request, file: File, outcome: Outcome, *, hurry: bool) -> Found | Refused | Reply:
-        agent = request.headers.get("user-agent") or "hubgate"
+        agent = agent_of(request.headers)
         inquiry, reload = self._inquiries[file.hub], outcome.fwd is Fwd.REQUEST
 
         async def ask() -> Found | Refused:
@@ -211,11 +212,11 @@ class Files:
         stored, file = self._shown(found.stored), found.file
         if _about_xet(request, stored):
             return await relay(self._means, request, hub=file.hub, kind="file")
-        agent = request.headers.get("user-agent") or "hubgate"
+        agent = agent_of(request.headers)
         source: Source = self._inquiries[file.hub].source(file, stored, agent)
         if _wants_all(request, stored):
             source = Elsewhere(source, lambda: self._others(stored, agent))
-        checked = file.hub == ms.HUB and ms.checks_digests(agent)
+        checked = file.hub == ms.HUB and ms.checks_digests(request.headers.get("user-agent") or "")
         return await blobs.reply(self._means, request, stored, found.outcome, source, checked=checked)
 
     async def _others(self, stored: StoredResponse, agent: str) -> list[Source]:
@@ -272,7 +273,3 @@ def _merged(revision: Outcome | None, file: Outcome) -> Outcome:
     if revision is None or (revision.hit and revision.detail is None):
         return file
     return revision
-
-
-def _status(fault: UpstreamFailed) -> int | None:
-    return None if not isinstance(fault, Throttled) else 429

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from cachetools import TTLCache
 
-from ..access.public import showing
+from ..access.public import giving
 from ..core.errors import UpstreamFailed
 from ..core.messages import Headers, StoredResponse
 from ..core.reuse import FAILURES
@@ -28,7 +28,6 @@ from .means import Means
 from .places import Places
 from .sources import Redirected, leads_home
 
-_CARD = "README.md"
 LOCATION_LASTS = 300.0  # seconds; the hub signs for an hour
 _KEPT_404 = ("x-error-code", "x-error-message", "x-repo-commit")
 
@@ -60,8 +59,7 @@ class Heads:
         return await self._means.store.responses.get(file.key)
 
     def proof(self, file: File, status: int) -> str:
-        """Of a gated repo all may have the card, and hear that there is no such file: that opens no other."""
-        return showing(file.repo) if status == 404 or file.path == _CARD else file.repo.key
+        return giving(file.repo, file.path, status)
 
     def terms(self, file: File, status: int) -> Terms:
         return self._means.rules.file(status)
@@ -143,7 +141,7 @@ class Heads:
             if facts is not None:
                 await self._places.note(row)
         elif row.status != 404:  # it has moved, as anybody may know
-            await means.public.note_success(file.repo.key)
+            await means.public.note_success(self.proof(file, row.status))
             await means.keep(file.key, (row,))
         if facts is not None and facts.location and self.may_follow(facts.location):
             self._locations[file.key] = facts.location

@@ -19,7 +19,7 @@ from ..access.provenance import same_repo
 from ..access.public import has_credentials, listing, pulling
 from ..core.errors import IntegrityError, UpstreamFailed
 from ..core.messages import Headers, Reply, Request, StoredResponse
-from ..core.reuse import FAILURES, Reuse, decide
+from ..core.reuse import FAILURES, Reuse, decide, on_upstream_failure
 from ..core.status import Detail, Fwd, Outcome
 from ..fetch.upstream import Answer
 from ..hub import huggingface as hf
@@ -27,10 +27,11 @@ from ..hub import registry
 from ..hub.resources import Document, Layer
 from ..hub.subjects import subject_of
 from . import blobs
+from .agent import agent_of, form_of
 from .documents import Documents
 from .issuing import size_told
 from .means import Means
-from .relay import failure, relay, standing_in
+from .relay import failed_with, failure, relay, standing_in
 from .replies import forbids_storing, not_cached, only_if_cached
 from .sources import Redirected, leads_home
 
@@ -76,7 +77,7 @@ class Layers:
                 stored.size or 0,
                 hub=layer.hub,
                 may_follow=lambda url: self._stays(layer, url),
-                headers=(("User-Agent", _agent(request)),),
+                headers=(("User-Agent", agent_of(request.headers)),),
                 blob=layer.digest,
             )
             return await blobs.reply(self._means, request, stored, outcome, source)
@@ -87,19 +88,21 @@ class Layers:
         """What is known of the blob; raises `UpstreamFailed`."""
         means = self._means
         rows = await means.store.responses.get(layer.key)
-        known = decide(request, rows, means.clock(), means.rules.file(200)) if rows else None
+        terms = means.rules.file(200)
+        known = decide(request, rows, means.clock(), terms) if rows else None
         if isinstance(known, Reuse) and await means.public.proven(pulling(layer.repo)):
             return known.stored, known.outcome
         if only_if_cached(request):
             return not_cached(request, hub=layer.hub, kind="blob")
         try:
             told, collapsed = await means.flights.join(
-                layer.key, lambda: self._head(layer, _agent(request), hurry=bool(rows))
+                layer.key, lambda: self._head(layer, agent_of(request.headers), hurry=bool(rows))
             )
         except UpstreamFailed as fault:
-            if rows and await means.public.known(pulling(layer.repo)):
-                return rows[0], Outcome(hit=True, detail=standing_in(fault))
-            raise
+            stored = on_upstream_failure(request, rows, means.clock(), terms, failed_with(fault))
+            if stored is None or not await means.public.known(pulling(layer.repo)):
+                raise
+            return stored, Outcome(hit=True, detail=standing_in(fault))
         if told is None:
             return await self._own(request, layer)
         return told, Outcome(fwd=Fwd.STALE if rows else Fwd.URI_MISS, fwd_status=200, stored=True, collapsed=collapsed)
@@ -181,10 +184,6 @@ def _elsewhere(request: Request, layer: Layer, outcome: Outcome) -> Reply:
 
 def _asking(request: Request) -> str:
     """The program that asks and the form it wants, as part of a key."""
-    name = _PRODUCT.match(request.headers.get("user-agent") or "")
-    form = hashlib.sha256((request.headers.get("accept") or "*/*").encode()).hexdigest()[:16]
+    name = _PRODUCT.match(agent_of(request.headers))
+    form = hashlib.sha256(form_of(request.headers).encode()).hexdigest()[:16]
     return f"{name[0] if name else ''}~{form}"
-
-
-def _agent(request: Request) -> str:
-    return request.headers.get("user-agent") or "hubgate"

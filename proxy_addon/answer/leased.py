@@ -28,7 +28,7 @@ from .inquiry import Found, Inquiry, Refused
 from .means import Means
 from .own import Own
 from .permission import OTHER_NAMES, Permission, permission, refuses
-from .relay import failure, standing_in
+from .relay import failed_with, failure, standing_in
 from .replies import not_cached, only_if_cached, private, refusal
 from .witness import Witness
 
@@ -160,7 +160,7 @@ class Leased:
             return None
         if not self.holds(who) and who.own.origin in OTHER_NAMES:
             return None  # that it is out of reach under that name says nothing of the hub
-        status = 429 if isinstance(fault, Throttled) else None
+        status = failed_with(fault)
         if own.names_commits and not file.pinned:
             rows = await means.store.responses.get(_ref_key(file))
             ref = on_upstream_failure(request, rows, means.clock(), means.rules.revision(), status)

@@ -27,6 +27,7 @@ from ..hub.resources import Blob, File, Layer
 from ..hub.signed import Link, expiry
 from ..store.contract import Manifest
 from . import blobs
+from .agent import agent_of
 from .attested import Attested
 from .issuing import notice, size_told
 from .means import Means
@@ -165,4 +166,4 @@ class Links:
 
 
 def _agent(request: Request) -> tuple[tuple[str, str], ...]:
-    return (("User-Agent", request.headers.get("user-agent") or "hubgate"),)
+    return (("User-Agent", agent_of(request.headers)),)

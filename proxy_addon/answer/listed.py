@@ -5,8 +5,9 @@ holds only as long as the newest listing says the same, so that no client is giv
 saw has promised. At a commit nothing changes any more.
 
 Anybody may list a gated repo. So before its files are shared one of them is asked for without credentials; that proof
-is good for all of the repo. A file that no listing names is asked for itself: a redirect tells size and digest, too;
-what comes in place has no digest, and is nothing to share.
+is good for all of the repo, or if it is the card, which may be open where the files are not, for that alone. A file
+that no listing names is asked for itself: a redirect tells size and digest, too; what comes in place has no digest, and
+is nothing to share.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 from cachetools import TTLCache
 
+from ..access.public import giving
 from ..core.errors import UpstreamFailed
 from ..core.messages import StoredResponse
 from ..core.ranges import parse_content_range
@@ -76,7 +78,7 @@ class Listed:
         return (replace(row, request_time=listing[0].request_time, response_time=listing[0].response_time),)
 
     def proof(self, file: File, status: int) -> str:
-        return file.repo.key
+        return giving(file.repo, file.path, status)
 
     def terms(self, file: File, status: int) -> Terms:
         return self._means.rules.file(status) if file.pinned else self._means.rules.revision()
@@ -93,10 +95,9 @@ class Listed:
         if read is None:
             return await self._linked(file, agent, hurry)
         row, outcome = row_of(file, read), read.outcome
-        if not await self._means.public.proven(file.repo.key):
-            refused, _ = await self._means.flights.join(
-                f"proof:{file.repo.key}", lambda: self._prove(file, row, agent, hurry)
-            )
+        proof = self.proof(file, 200)
+        if not await self._means.public.proven(proof):
+            refused, _ = await self._means.flights.join(f"proof:{proof}", lambda: self._prove(file, row, agent, hurry))
             outcome = replace(outcome, hit=False)
             if refused is not None:
                 return await self._noted(file, refused)
@@ -132,7 +133,7 @@ class Listed:
             if given:
                 if location:
                     self._locations[file.key] = location
-                await self._means.public.note_success(file.repo.key)
+                await self._means.public.note_success(self.proof(file, 200))
                 return None
             if answer.status in FAILURES:
                 fault = answer.failure()
@@ -191,7 +192,7 @@ class Listed:
     async def _by_link(self, file: File, answer: Answer, told: ms.Linked) -> Found | Refused:
         if told.size is None:
             return ABSENT
-        await self._means.public.note_success(file.repo.key)
+        await self._means.public.note_success(self.proof(file, 200))
         entry = ms.Entry(told.sha256, told.size, "", True)
         row = StoredResponse(
             status=200,

@@ -21,6 +21,7 @@ from ..hub import claims
 from ..hub import modelscope as ms
 from ..hub.resources import Blob, File, Kind, Layer, Reconstruction, Repo, Resource, Secret, Subject, Xorb
 from ..hub.subjects import subject_of
+from .agent import agent_of
 from .identities import on_record
 from .means import Means
 from .overhearing import HOMES, Overhearing
@@ -108,9 +109,13 @@ class Origins:
         """As the hub tells it to who asks, with his own credentials."""
         origin = f"https://{request.host}" if request.host in ms.HOME_HOSTS else ms.origin(repo)
         url, who = f"{origin}/api/v1/{repo.type}/{repo.id}", principal(request.headers)
-        names = frozenset({"user-agent", *(("authorization", "cookie") if request.host in ms.HOME_HOSTS else ())})
+        names = ("authorization", "cookie") if request.host in ms.HOME_HOSTS else ()
         fields = [field for field in request.headers.fields if field[0].lower() in names]
-        fields += [("Accept", "application/json"), ("Accept-Encoding", "identity")]
+        fields += [
+            ("User-Agent", agent_of(request.headers)),
+            ("Accept", "application/json"),
+            ("Accept-Encoding", "identity"),
+        ]
 
         async def ask() -> bytes:
             answer = await self._means.upstream.open("GET", url, fields, hub=repo.hub, principal=who)

@@ -6,7 +6,6 @@ behalf: a lease is proven with all that names its holder, and with nothing else.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,11 +14,11 @@ from ..core.messages import Headers, Request
 from ..hub import huggingface as hf
 from ..hub import modelscope as ms
 from ..hub.resources import Repo
+from .agent import agent_of
 from .means import Means
 
 OTHER_NAMES = frozenset(f"https://{host}" for host in hf.HOME_HOSTS) - {hf.ORIGIN}  # which no client goes by
 
-_AGENT = re.compile(r"[ -~]{1,512}")  # more of it, and he could choose that the hub does not answer
 _REFUSALS = frozenset({401, 403, 404, 410, 451})
 _SAYS_NOTHING = frozenset({"EntryNotFound", "RevisionNotFound"})  # of who may read the repo
 _SESSION = "m_session_id"  # of ModelScope, which sets others in every answer
@@ -54,9 +53,7 @@ def permission(means: Means, request: Request, repo: Repo) -> Permission | None:
     if not shown:
         return None
     holder = means.leases.name(repo.hub, repo.site, *(text for each in shown for text in each))
-    agent = request.headers.get("user-agent") or ""
-    agent = agent if _AGENT.fullmatch(agent) else "hubgate"
-    return Permission(holder, request.origin, tuple(shown), principal(Headers(shown)), agent)
+    return Permission(holder, request.origin, tuple(shown), principal(Headers(shown)), agent_of(request.headers))
 
 
 def refuses(status: int, code: str) -> bool:

@@ -97,6 +97,12 @@ def failure(request: Request, fault: UpstreamFailed | IntegrityError, *, hub: st
     return refusal(request, fault.status, text, Detail.UPSTREAM, *extra, hub=hub, kind=kind)
 
 
+def failed_with(fault: UpstreamFailed) -> int | None:
+    """What `on_upstream_failure` is to hear: a status that is about the request as the hub saw it, None for all by
+    which the hub itself fails, or is out of reach."""
+    return fault.status if 400 <= fault.status < 500 and fault.status != 408 else None
+
+
 def standing_in(fault: UpstreamFailed) -> Detail:
     """Why something stale is served: the hub is out of reach, or it fails."""
     return Detail.OFFLINE if fault.status == 504 else Detail.STALE_IF_ERROR

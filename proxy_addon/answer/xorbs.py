@@ -18,6 +18,7 @@ from ..core.status import Detail, Fwd, Outcome
 from ..fetch.bodies import BlobBody
 from ..fetch.fill import TAIL, Fill
 from ..hub.resources import Xorb
+from .agent import agent_of
 from .downloads import Downloads, Link
 from .means import Means
 from .proofs import Proofs
@@ -65,7 +66,7 @@ class Xorbs:
     async def _given(self, request: Request, xorb: Xorb, link: Link | None) -> Reply:
         means, blob = self._means, xorb.key
         blobs = means.store.blobs
-        agent = (("User-Agent", request.headers.get("user-agent") or "hubgate"),)
+        agent = (("User-Agent", agent_of(request.headers)),)
         manifest = await blobs.manifest(blob)
         if manifest is not None and manifest.sealed and len(await blobs.present(blob)) == manifest.pieces:
             body = BlobBody(blobs, manifest, 0, manifest.size, refill=lambda: self._ranges.refilled(manifest))

@@ -219,8 +219,9 @@ def on_upstream_failure(
 ) -> StoredResponse | None:
     """What may stand in for an upstream that gave no answer (`status` None) or answered `status` (RFC 5861 §4).
 
-    The window is the longest of the operator's, the origin's and the client's; nothing that the origin wants validated,
-    and nothing for a client that wants it validated.
+    The window is the longer of the operator's and the origin's, and what a client says may only shorten it: he asks for
+    himself, but whose they are may have been changed since. Nothing that the origin wants validated, and nothing for a
+    client that wants it validated.
     """
     if request.method not in terms.methods or (status is not None and status not in FAILURES):
         return None
@@ -237,8 +238,9 @@ def on_upstream_failure(
         return stored
     if freshness.forbids_stale(rules, shared=terms.shared):
         return None
-    window = max(terms.stale_if_error, rules.seconds("stale-if-error") or 0, asked.seconds("stale-if-error") or 0)
-    return stored if -left < window else None
+    window = max(terms.stale_if_error, rules.seconds("stale-if-error") or 0)
+    wanted = asked.seconds("stale-if-error")
+    return stored if -left < (window if wanted is None else min(window, wanted)) else None
 
 
 def reply_headers(stored: StoredResponse, now: float) -> Headers:

@@ -72,7 +72,8 @@ def _viewer(hub: str, host: str, path: str, query: str, parts: tuple[str, ...], 
     if _first(parts) in _WITH_ASSETS:
         return Secret(hub, about=told)
     repo = told.repo if told is not None and _first(parts) not in _ASSETS else None
-    return Document(hub, f"api:{hub}:{host}{path}?{normal_query(query)}", repo, "viewer", about=told)
+    asked = f"{host}{path}?{normal_query(query)}"
+    return Document(hub, f"api:{hub}:{asked}", repo, "viewer", about=told, url=f"https://{asked}")
 
 
 def _viewed(hub: str, parts: tuple[str, ...], query: str) -> Subject | None:

@@ -111,7 +111,8 @@ def _file(method: str, host: str, query: str, repo: Repo, verb: str, tail: tuple
     name = joined(tail[1:], slashes=True)
     if verb == "raw":
         key, pinned = f"raw:{repo.key}@{quoted_rev(rev)}/{name}", COMMIT.match(rev) is not None
-        return Document(HUB, key, repo, "raw", pinned=pinned, about=subject)
+        url = resolve_url(File(repo, rev, name), verb=verb)
+        return Document(HUB, key, repo, "raw", pinned=pinned, about=subject, url=url)
     return File(repo, rev, name)
 
 
@@ -128,7 +129,8 @@ def _api(method: str, host: str, path: str, query: str, parts: tuple[str, ...], 
     if head.startswith(("whoami", "settings", "notifications", "jobs", "organizations", "users", "event")):
         return Secret(HUB)
     what = "static" if head == "agent-harnesses" else "list"
-    return Document(HUB, f"api:{host}{path}?{normal_query(query)}", None, what)
+    asked = f"{host}{path}?{normal_query(query)}"
+    return Document(HUB, f"api:{asked}", None, what, url=f"https://{asked}")
 
 
 def _resolve_cache(method: str, repo_type: str, tail: tuple[str, ...]) -> Resource:
@@ -159,10 +161,12 @@ def _repo_api(
     if what not in ("info", *_API_TAILS):
         return _other(method, host, path, query, subject)
     rev = plain(tail[1], slashes=True) if len(tail) > 1 else ""
-    key = f"api:{repo.key}:{'/'.join(tail)}?{normal_query(query)}" + (f"#{body_digest}" if body_digest else "")
+    told = f"{'/'.join(tail)}?{normal_query(query)}"
+    key = f"api:{repo.key}:{told}" + (f"#{body_digest}" if body_digest else "")
+    url = f"{ORIGIN}/api/{repo_type}/{quoted(repo.id)}{'/' if tail else ''}{told}"
     pinned = COMMIT.match(rev) is not None and what != "commits"
     what = "info" if what == "revision" else what
-    return Document(HUB, key, repo, what, pinned=pinned, edit=True, about=subject)
+    return Document(HUB, key, repo, what, pinned=pinned, edit=True, about=subject, url=url)
 
 
 def _length(parts: tuple[str, ...]) -> int:
@@ -174,9 +178,9 @@ def _length(parts: tuple[str, ...]) -> int:
 # -- upstream URLs and what the hub answers -------------------------------------------------------------------------
 
 
-def resolve_url(file: File, base: str = ORIGIN) -> str:
+def resolve_url(file: File, base: str = ORIGIN, verb: str = "resolve") -> str:
     prefix = "" if file.repo.type == "models" else f"{file.repo.type}/"
-    return f"{base.rstrip('/')}/{prefix}{quoted(file.repo.id)}/resolve/{quoted_rev(file.rev)}/{quoted(file.path)}"
+    return f"{base.rstrip('/')}/{prefix}{quoted(file.repo.id)}/{verb}/{quoted_rev(file.rev)}/{quoted(file.path)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,8 @@ def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...])
         case ("openapi", "v1", kind, *names) if kind in _TYPES and len(names) == ms_pages.length(tuple(names)) == 2:
             return _document(method, _repo(host, kind, tuple(names)), "openapi", "info", query)
         case ("api" | "openapi", "v1", _) if method in _READS:
-            return Document(HUB, f"api:{host}{path}?{normal_query(query)}", None, "list")
+            asked = f"{host}{path}?{normal_query(query)}"
+            return Document(HUB, f"api:{asked}", None, "list", url=f"https://{asked}")
         case ("api" | "openapi", "v1", *rest):
             return _other(method, host, path, query, ms_pages.call(HUB, site_of(host), tuple(rest), query))
         case (kind, owner, name, *rest) if kind in _TYPES and rest:
@@ -143,7 +144,11 @@ def _document(method: str, repo: Repo, tail: str, what: str, query: str) -> Reso
     if method not in _READS:
         return Passed(HUB, Kind.UPLOAD, repo, subject)
     pinned = what == "tree" and COMMIT.match(the_only(query, "Revision")) is not None
-    return Document(HUB, f"api:{repo.key}:{tail}?{normal_query(query)}", repo, what, pinned=pinned, about=subject)
+    asked, way, rest = normal_query(query), "api", f"/{tail}" if tail else ""
+    if tail == "openapi":
+        way, rest = tail, ""
+    url = f"{origin(repo)}/{way}/v1/{repo.type}/{quoted(repo.id)}{rest}?{asked}"
+    return Document(HUB, f"api:{repo.key}:{tail}?{asked}", repo, what, pinned=pinned, about=subject, url=url)
 
 
 def _of_page(

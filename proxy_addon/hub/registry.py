@@ -27,7 +27,8 @@ def route(hub: str, parts: tuple[str, ...], query: str) -> Resource | None:
     *id, what, name = parts
     repo, name = Repo(hub, "models", joined(tuple(id))), plain(name)
     if what == "manifests":
-        return Document(hub, f"api:{repo.key}:v2/{quoted(name)}", repo, "manifest")
+        url = f"{ORIGIN}/v2/{quoted(repo.id)}/manifests/{quoted(name)}"
+        return Document(hub, f"api:{repo.key}:v2/{quoted(name)}", repo, "manifest", url=url)
     if what == "blobs" and _DIGEST.match(name):
         return Layer(repo, name, here=_MARK in parse_qsl(query))
     return None

@@ -8,7 +8,7 @@ disk, the kind is a metric label and a log field.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from .paths import quoted_rev
@@ -174,6 +174,7 @@ class Document:
     pinned: bool = False  # addressed by a commit
     edit: bool = False  # JSON that may name Xet hashes
     about: Subject | None = None  # None: of the whole repo, if there is one
+    url: str = field(default="", compare=False, repr=False)  # by which the hub is asked: it says no more than the key
     kind = Kind.API
 
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from proxy_addon.access.public import PROOF_LASTS, PublicRepos, has_credentials, listing, principal
+from proxy_addon.access.public import PROOF_LASTS, PublicRepos, giving, has_credentials, listing, principal, showing
 from proxy_addon.core.messages import Headers, Request, StoredResponse
 from proxy_addon.hub.resources import Repo
 from tests.contracts.model import DictResponses, DictView
+
+STALE = 3600.0  # seconds that a proof counts past its time while nobody can be asked
 
 
 class Hands:
@@ -24,21 +26,25 @@ def request(*fields: tuple[str, str]) -> Request:
     return Request("GET", "https", "huggingface.co", 443, "/", headers=Headers(fields))
 
 
-async def test_a_proof_lasts_a_day_and_is_then_only_remembered() -> None:
+async def test_a_proof_lasts_a_day_and_is_then_remembered_for_a_while() -> None:
     clock = Hands()
     rows = DictView(responses := DictResponses())
-    repos = PublicRepos(responses, clock, clock)
+    repos = PublicRepos(responses, clock, clock, stale_if_error=STALE)
     assert not await repos.proven("r") and not repos.seen(rows, "r") and not await repos.known("r")
     await repos.note_success("r")
     clock.now += PROOF_LASTS - 1
     assert await repos.proven("r") and repos.seen(rows, "r")
     clock.now += 2
     assert not await repos.proven("r") and not repos.seen(rows, "r") and await repos.known("r")
+    clock.now += STALE - 2
+    assert await repos.known("r")
+    clock.now += 1
+    assert not await repos.known("r")
 
 
 async def test_a_clock_that_jumps_back_prolongs_nothing() -> None:
     clock = Hands()
-    repos = PublicRepos(DictResponses(), clock, clock)
+    repos = PublicRepos(DictResponses(), clock, clock, stale_if_error=STALE)
     await repos.note_success("r")
     clock.now -= PROOF_LASTS + 1
     assert not await repos.proven("r")
@@ -48,7 +54,7 @@ async def test_a_clock_that_jumps_back_prolongs_nothing() -> None:
 
 async def test_a_refusal_ends_the_proof_at_once_and_is_forgotten_soon() -> None:
     clock, rows = Hands(), DictResponses()
-    repos = PublicRepos(rows, clock, clock)
+    repos = PublicRepos(rows, clock, clock, stale_if_error=STALE)
     await repos.note_success("r")
     await repos.note_refusal("r")
     assert repos.refused("r") and not await repos.proven("r") and not await repos.known("r")
@@ -60,7 +66,7 @@ async def test_a_refusal_ends_the_proof_at_once_and_is_forgotten_soon() -> None:
 
 async def test_a_young_proof_is_not_written_again() -> None:
     clock, rows = Hands(), DictResponses()
-    repos = PublicRepos(rows, clock, clock)
+    repos = PublicRepos(rows, clock, clock, stale_if_error=STALE)
     await repos.note_success("r")
     first = rows.rows["public:r"]
     clock.now += 599
@@ -77,7 +83,7 @@ async def test_a_disk_that_refuses_rows_takes_no_proof_away() -> None:
             raise OSError("no space left")
 
     clock = Hands()
-    repos = PublicRepos(Refusing(), clock, clock)
+    repos = PublicRepos(Refusing(), clock, clock, stale_if_error=STALE)
     await repos.note_refusal("other")
     await repos.note_success("r")
     assert await repos.proven("r") and not await repos.proven("other")
@@ -87,12 +93,20 @@ async def test_a_disk_that_refuses_rows_takes_no_proof_away() -> None:
 
 async def test_a_repo_that_was_changed_is_proven_no_more_nor_is_its_listing() -> None:
     clock = Hands()
-    repos, repo = PublicRepos(DictResponses(), clock, clock), Repo("huggingface", "models", "org/name")
+    repos = PublicRepos(DictResponses(), clock, clock, stale_if_error=STALE)
+    repo = Repo("huggingface", "models", "org/name")
     for key in (repo.key, listing(repo)):
         await repos.note_success(key)
     await repos.forget(repo.key)
     assert not await repos.proven(repo.key) and not await repos.proven(listing(repo))
     assert not repos.refused(repo.key)
+
+
+def test_what_a_gated_repo_shows_to_all_is_no_proof_that_its_files_are_open() -> None:
+    repo = Repo("huggingface", "models", "org/name")
+    assert giving(repo, "config.json", 200) == giving(repo, "docs/README.md", 200) == repo.key
+    of_all = [("README.md", 200), ("README.md", 404), ("config.json", 404), ("config.json", 307), ("config.json", 301)]
+    assert {giving(repo, path, status) for path, status in of_all} == {showing(repo)}
 
 
 def test_credentials_and_the_name_of_who_holds_them() -> None:
@@ -125,7 +139,7 @@ class Failing(DictResponses):
 
 async def test_a_proof_that_the_disk_does_not_let_go_counts_no_more() -> None:
     clock, rows = Hands(), Failing()
-    repos, view = PublicRepos(rows, clock, clock), DictView(rows)
+    repos, view = PublicRepos(rows, clock, clock, stale_if_error=STALE), DictView(rows)
     for repo in ("r", "showing:r"):
         await repos.note_success(repo)
     rows.fails = True

@@ -324,12 +324,13 @@ async def test_a_path_that_is_not_there_is_told_to_him_again(
     assert (await r.get(url, hf.alice)).body == b"yes"
 
 
-async def test_an_upload_ends_it_for_all(hub: TestHub, start: Starter, shut: Shut) -> None:
+async def test_an_upload_ends_it_for_all(hub: TestHub, start: Starter, clock: Clock, shut: Shut) -> None:
     r = await start(access__offline_grace=GRACE)
     for who in (shut.alice, shut.bob):
         assert (await r.get(shut.branch, who)).status == 200
     shut.repo.commit({"more.txt": "more"})
     await upload(r, shut)
+    clock.leap(1)
     assert b"more.txt" in (await r.get(shut.branch, shut.alice)).body
     hub.stop()
     assert hit(await r.get(shut.branch, shut.alice))
