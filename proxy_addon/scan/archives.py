@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from . import keras, tars, zips
 from .contract import Budget, Unparsable
-from .inflate import Inflated, raw_deflate
-from .pickles import begins, called_pickle, interleaved
-from .sources import Feed, Reader, Region
+from .inflate import Decoder, raw_deflate
+from .pickles import begins, interleaved
+from .sources import Region
+from .unpacked import Unpacked
 
 if TYPE_CHECKING:
     from .inspect import Look
 
-_TENSOR = re.compile(r"(?:.*/)?(?:\.?data|constants|tensors|xl_model_weights)/[\w.-]+")
-type _Decoder = tuple[Callable[[], Feed], Callable[[], Any]]
+#: By a name that no loader is given: such a one is searched neither for HDF5 after something else nor for a zip with
+#: both something before it and a comment.
+_TENSOR = re.compile(r"(?:.*/)?(?:\.?data|constants|tensors|xl_model_weights)/(?:\w+/)*\w*\d(?:\.storage)?")
+type _Packed = tuple[Region, Callable[[], Decoder]]
 
 
 def zipped(look: Look, region: Region, name: str, depth: int) -> None:
@@ -34,58 +37,49 @@ def zipped(look: Look, region: Region, name: str, depth: int) -> None:
             continue
         where = region.part(entry.start, entry.packed)
         if entry.method == zips.STORED:
-            if _is_model(entry, name, entry.head):
-                keras.config(where, notes)
+            _model(look, entry, name, where)
             raw = _TENSOR.fullmatch(entry.name) is not None and not begins(entry.head)
             look.region(where, entry.name, depth + 1, head=entry.head, raw=raw)
             continue
-        decoder = _decoder(entry, where)
-        if decoder is None:
+        packed = _packed(entry, where)
+        if packed is None:
             notes.problem(f"zip: {entry.name} is packed by a method that is not known")
             continue
-        _unpacked(look, entry, decoder, name, depth)
+        _unpacked(look, entry, packed, name, depth)
 
 
-def _unpacked(look: Look, entry: zips.Entry, decoder: _Decoder, name: str, depth: int) -> None:
-    feed, made = decoder
+def _unpacked(look: Look, entry: zips.Entry, packed: _Packed, name: str, depth: int) -> None:
+    opened = Unpacked(*packed, look.allowance, once=True)
+    if opened.fault:
+        look.notes.problem(f"{entry.name}: {opened.fault}")
+    elif opened.size != entry.size:
+        look.notes.problem(f"{entry.name}: unpacks to another size than its header says")
+    inner = opened.region()
+    _model(look, entry, name, inner)
+    look.region(inner, entry.name, depth + 1)
 
-    def opened() -> Reader:
-        return Reader(Inflated(feed(), made, look.allowance, once=True))
 
+def _model(look: Look, entry: zips.Entry, name: str, where: Region) -> None:
+    """A configuration, if it is one of Keras's: others have files of that name too."""
+    if entry.name.rpartition("/")[2] != "config.json":
+        return
     try:
-        head = opened().peek(512)
-        if entry.size <= look.notes.limits.text and not (begins(head) or called_pickle(entry.name)):
-            whole = opened().peek(entry.size + 1)
-            if len(whole) != entry.size:
-                raise Unparsable("unpacks to another size than its header says")
-            if _is_model(entry, name, whole):
-                keras.config(Region.of(whole), look.notes)
-            look.region(Region.of(whole), entry.name, depth + 1)
-        else:
-            look.stream(opened, entry.name, depth + 1)
-            if head.startswith((zips.LOCAL, keras.HDF5)):
-                raise Budget("budget: an archive in an archive, compressed and too large")
+        if name.lower().endswith(".keras") or keras.is_config(where.read(0, look.notes.limits.text)):
+            keras.config(where, look.notes)
     except Unparsable as fault:
         look.notes.problem(f"{entry.name}: {fault}")
 
 
-def _is_model(entry: zips.Entry, name: str, head: bytes) -> bool:
-    """A configuration of Keras's: others have files of that name too."""
-    named = entry.name.rpartition("/")[2] == "config.json"
-    return named and (name.lower().endswith(".keras") or keras.is_config(head))
-
-
-def _decoder(entry: zips.Entry, where: Region) -> _Decoder | None:
+def _packed(entry: zips.Entry, where: Region) -> _Packed | None:
     match entry.method:
         case zips.DEFLATED:
-            return where.feed, raw_deflate
+            return where, raw_deflate
         case zips.BZIP2:
-            return where.feed, bz2.BZ2Decompressor
+            return where, bz2.BZ2Decompressor
         case zips.LZMA:  # APPNOTE 5.8: version, size of the properties, properties
             head = where.read(0, 9)
             if len(head) == 9 and head[2:4] == b"\x05\0":
-                rest = where.part(9, where.size)
-                return rest.feed, lambda: _raw_lzma(head[4:9])
+                return where.part(9, where.size), lambda: _raw_lzma(head[4:9])
     return None
 
 

@@ -19,7 +19,7 @@ type Kind = Literal["pickle", "safetensors", "gguf", "template", "keras", "saved
 type Template = Literal["safe", "unsafe"]
 type State = Literal["clean", "found", "unknown"]
 
-ENGINE: Final = "1"  # goes up whenever the same bytes may be judged otherwise than before
+ENGINE: Final = "2"  # goes up whenever the same bytes may be judged otherwise than before
 UNRESOLVED: Final = "?"
 KINDS: Final[tuple[str, ...]] = get_args(Kind.__value__)
 MOST_IMPORTS = 500  # told of one file

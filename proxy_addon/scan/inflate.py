@@ -1,37 +1,47 @@
-"""Compressed streams, known by their first bytes, unpacked as they are read and dropped: a window at a time.
+"""What unpacks a compressed stream, which is known by its first bytes.
 
-No more comes out, over one whole scan, than a limit says. What follows the end of a stream is another of its kind, or
-nothing: zeroes are padding.
+A magic number of two bytes is *weak*: numbers may begin so by chance. zlib can copy its state, the others cannot.
 """
 
 from __future__ import annotations
 
 import bz2
 import lzma
+import time
 import zlib
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
 
-from .contract import Budget, Unparsable
-from .sources import Feed
+from .contract import Budget
 
-OUT = 256 * 1024
 MEMORY = 128 << 20  # bytes of xz's dictionary
-_FAULTS = (zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, ValueError)
+FAULTS = (zlib.error, lzma.LZMAError, OSError, EOFError, RuntimeError, ValueError)
 
 
 class Decoder(Protocol):
-    eof: bool
-    unused_data: bytes
+    """What follows the end of a stream is in `unused_data`; without `needs_input` there is more to come."""
 
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes | None: ...
+    @property
+    def needs_input(self) -> bool: ...
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
-class _Zlib:
+class Zlib:
     """zlib's object with the face of the others."""
 
     def __init__(self, wbits: int) -> None:
         self._inner, self._rest = zlib.decompressobj(wbits), b""
+
+    def copy(self) -> Zlib:
+        """Of one that needs input."""
+        twin = Zlib.__new__(Zlib)
+        twin._inner, twin._rest = self._inner.copy(), b""
+        return twin
 
     @property
     def eof(self) -> bool:
@@ -62,116 +72,50 @@ def _xz(kind: int) -> Callable[[], Any]:
 
 
 def raw_deflate() -> Any:
-    return _Zlib(-zlib.MAX_WBITS)
+    return Zlib(-zlib.MAX_WBITS)
 
 
-#: What a stream begins with, how many bytes come before it, and what unpacks it.
-CODECS: Final[tuple[tuple[bytes, int, Callable[[], Any]], ...]] = (
-    (b"\x1f\x8b", 0, lambda: _Zlib(16 + zlib.MAX_WBITS)),
-    (b"BZ", 0, bz2.BZ2Decompressor),
-    (b"\xfd7zXZ", 0, _xz(lzma.FORMAT_XZ)),
-    (b"\x5d\x00", 0, _xz(lzma.FORMAT_ALONE)),
-    (b"\x04\x22\x4d\x18", 0, _lz4),
-    (b"x\x01", 0, lambda: _Zlib(zlib.MAX_WBITS)),
-    (b"x\x5e", 0, lambda: _Zlib(zlib.MAX_WBITS)),
-    (b"x\x9c", 0, lambda: _Zlib(zlib.MAX_WBITS)),
-    (b"x\xda", 0, lambda: _Zlib(zlib.MAX_WBITS)),
-    (b"ZF0x", 21, lambda: _Zlib(zlib.MAX_WBITS)),  # joblib before 0.10: the length as text, then zlib
+class Codec(NamedTuple):
+    """`before` bytes come before what `decoder` unpacks."""
+
+    magic: bytes
+    decoder: Callable[[], Decoder]
+    before: int = 0
+    weak: bool = False
+
+
+CODECS: Final = (
+    Codec(b"\x1f\x8b\x08", lambda: Zlib(16 + zlib.MAX_WBITS)),
+    Codec(b"BZh", bz2.BZ2Decompressor),
+    Codec(b"\xfd7zXZ\0", _xz(lzma.FORMAT_XZ)),
+    Codec(b"\x5d\x00", _xz(lzma.FORMAT_ALONE), weak=True),
+    Codec(b"\x04\x22\x4d\x18", _lz4),
+    *(Codec(b"x" + level, lambda: Zlib(zlib.MAX_WBITS), weak=True) for level in (b"\x01", b"\x5e", b"\x9c", b"\xda")),
+    Codec(b"ZF0x", lambda: Zlib(zlib.MAX_WBITS), 21),  # joblib before 0.10: the length as text, then zlib
 )
+#: What is not unpacked here: zstd and its frames to be skipped, 7z, RAR, lzip, compress, lz4's first format.
+SEALED: Final = (
+    b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16)), b"7z\xbc\xaf\x27\x1c",
+    b"Rar!\x1a\x07", b"LZIP\x01", b"\x1f\x9d\x90", b"\x02\x21\x4c\x18",
+)  # fmt: skip
 
 
-def codec(head: bytes) -> tuple[int, Callable[[], Any]] | None:
-    for magic, before, decoder in CODECS:
-        if head.startswith(magic):
-            return before + (magic == b"ZF0x" and head[21:22] == b" "), decoder
-    return None
+def codec(head: bytes) -> Codec | None:
+    found = next((each for each in CODECS if head.startswith(each.magic)), None)
+    return found._replace(before=22) if found and found.before and head[21:22] == b" " else found
 
 
+@dataclass(slots=True)
 class Allowance:
-    """Bytes that may still come out."""
+    """What may still come out, over one whole scan: bytes, and until when, in seconds of `time.process_time`."""
 
-    def __init__(self, left: int) -> None:
-        self.left = left
+    left: int
+    until: float
 
-
-class Inflated:
-    """A Feed. Raises Unparsable when the bytes do not unpack or end too soon."""
-
-    def __init__(self, feed: Feed, decoder: Callable[[], Any], allowance: Allowance, *, once: bool = False) -> None:
-        """`once`: what follows the stream is not looked at."""
-        self._feed, self._made, self._allowance = feed, decoder, allowance
-        self._decoder = self._fresh()
-        self._once, self._done = once, False
-        self._out, self._at = b"", 0
-
-    def read(self, size: int) -> bytes:
-        if self._at >= len(self._out) and not self._done:
-            self._out, self._at = self._more(), 0
-        data = self._out[self._at : self._at + size]
-        self._at += len(data)
-        return data
-
-    def skip(self, size: int) -> int:
-        passed = 0
-        while passed < size and (data := self.read(size - passed)):
-            passed += len(data)
-        return passed
-
-    def _more(self) -> bytes:
-        """The next bytes; none only at the end."""
-        while True:
-            try:
-                given = self._feed.read(OUT // 4) if getattr(self._decoder, "needs_input", True) else b""
-                starved = not given and getattr(self._decoder, "needs_input", True)
-                out: bytes = self._decoder.decompress(given, OUT)
-                ended = self._decoder.eof
-                rest = self._decoder.unused_data if ended else b""
-            except _FAULTS as fault:
-                raise Unparsable(f"compressed data that does not unpack: {fault}") from fault
-            if ended:
-                self._next(rest or b"")
-            self._allowance.left -= len(out)
-            if self._allowance.left < 0:
-                raise Budget("budget: too much comes out of compressed data")
-            if out or self._done:
-                return out
-            if starved and not ended:
-                raise Unparsable("truncated: compressed data without an end")
-
-    def _next(self, rest: bytes) -> None:
-        while not self._once and not rest.strip(b"\0"):
-            rest = self._feed.read(OUT // 4)
-            if not rest:
-                break
-        if self._once or not rest:
-            self._done = True
-            return
-        self._feed = _Before(rest.lstrip(b"\0"), self._feed)
-        self._decoder = self._fresh()
-
-    def _fresh(self) -> Any:
-        try:
-            return self._made()
-        except _FAULTS as fault:
-            raise Unparsable(f"compressed data of a kind that is not known: {fault}") from fault
-
-
-class _Before:
-    """Some bytes, then the rest of a feed."""
-
-    _head: bytes
-    _feed: Feed
-
-    def __init__(self, head: bytes, feed: Feed) -> None:
-        while isinstance(feed, _Before) and not feed._head:  # a stream may have thousands of members
-            feed = feed._feed
-        self._head, self._feed = head, feed
-
-    def read(self, size: int) -> bytes:
-        if not self._head:
-            return self._feed.read(size)
-        data, self._head = self._head[:size], self._head[size:]
-        return data
-
-    def skip(self, size: int) -> int:
-        return len(self.read(size)) if self._head else self._feed.skip(size)
+    def spend(self, size: int) -> None:
+        """Raises Budget."""
+        self.left -= size
+        if self.left < 0:
+            raise Budget("budget: too much comes out of compressed data")
+        if time.process_time() > self.until:
+            raise Budget("budget: compressed data that takes too long to unpack")

@@ -2,7 +2,8 @@
 
 `torch.load` tries every file as a tar first, so whatever Python's `tarfile` takes for one is one, and its numbers are
 read as there. What would give a member another name, size or content than its own header says is refused, for it is by
-the name that PyTorch knows how to read it.
+the name that PyTorch knows how to read it. Only files have contents, for `tarfile` passes over those of nothing else.
+A tar that comes after the end of one is read too; anything else there is a problem.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .sources import Reader, Region
 from .walk import Walk
 
 BLOCK = 512
+_PART = 64 * 1024  # bytes at a time
 MOST_LISTED = 1024  # bytes of a long name
 MOST_HEADER = 64 * 1024  # bytes of an extended header
 KNOWN = frozenset({"storages", "tensors", "pickle", "sys_info"})  # names that PyTorch reads
@@ -44,7 +46,10 @@ def members(region: Region, most: int) -> Iterator[tuple[str, Region]]:
     at, long = 0, ""
     for _ in range(most):
         head = region.read(at, BLOCK)
-        if len(head) < BLOCK or not any(head):
+        if head and not any(head):
+            at = _past_zeroes(region, at)
+            head = region.read(at, BLOCK)
+        if not head:
             return
         if not is_tar(head):
             raise Unparsable(f"a tar with a broken header at {at}")
@@ -56,6 +61,8 @@ def members(region: Region, most: int) -> Iterator[tuple[str, Region]]:
         elif kind in (b"x", b"g"):
             long = _path(region.read(at, min(size, MOST_HEADER + 1)), kind == b"g") or long
         else:
+            if size and (kind in b"123456" or (kind == b"\0" and name.endswith("/"))):
+                raise Unparsable("a tar with contents of what is no file")
             if kind in (b"0", b"\0", b"7"):
                 yield long or name, region.part(at, size)
             elif kind not in b"123456" or (kind in b"12" and (long or name).removeprefix("./") in KNOWN):
@@ -63,6 +70,15 @@ def members(region: Region, most: int) -> Iterator[tuple[str, Region]]:
             long = ""
         at += -(-size // BLOCK) * BLOCK
     raise Budget("budget: a tar with too many members")
+
+
+def _past_zeroes(region: Region, at: int) -> int:
+    """Where the first block begins that is not empty, or the end."""
+    while data := region.read(at, _PART):
+        if rest := data.lstrip(b"\0"):
+            return at + (len(data) - len(rest)) // BLOCK * BLOCK
+        at += len(data)
+    return at
 
 
 def _number(field: bytes) -> int:

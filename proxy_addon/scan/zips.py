@@ -39,17 +39,19 @@ class Entry:
     head: bytes = b""
 
 
-def is_zip(region: Region, head: bytes, name: str) -> bool:
-    """By its first bytes, or its last; under some names, by whatever some reader would take for an end."""
-    if head.startswith((LOCAL, _END)):
-        return True
-    tail, at = _ends(region)
+def begins(head: bytes) -> bool:
+    return head.startswith((LOCAL, _END))
+
+
+def is_zip(region: Region, name: str, *, raw: bool = False) -> bool:
+    """By its last bytes; under some names, by whatever some reader would take for an end. `raw`: by very few."""
+    tail, at = _ends(region, 22 if raw else TAIL)
     return at >= 0 or (_END in tail and name.lower().endswith(_ZIPS))
 
 
-def _ends(region: Region) -> tuple[bytes, int]:
+def _ends(region: Region, most: int = TAIL) -> tuple[bytes, int]:
     """The last bytes, and where in them the directory ends: -1 if none of them says that it goes up to the end."""
-    tail = region.read(max(0, region.size - TAIL), TAIL)
+    tail = region.read(max(0, region.size - most), most)
     at = tail.rfind(_END)
     while at >= 0 and len(tail) - at - 22 != int.from_bytes(tail[at + 20 : at + 22], "little"):
         at = tail.rfind(_END, 0, at)

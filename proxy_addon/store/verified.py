@@ -73,13 +73,11 @@ class VerifiedPieces:
 
     def write(self, blob: str, number: int, data: Buffer) -> None:
         try:
-            manifest, known = self._on_record(blob, number)
+            manifest, known = self._on_record(blob, number, len(data))
         except (BrokenRows, FileNotFoundError):
             raise
         except OSError as error:
             raise Unchecked(error.errno, str(error.strerror)) from error
-        if not 0 <= number < manifest.pieces or len(data) != manifest.piece_size(number):
-            raise ValueError(f"{blob}: piece {number} of {len(data)} bytes")
         digests = records.unit_digests(data)
         if known is not None and known != digests:
             self._quarantine.put(_difference("hub", manifest, number, data, known), [(number, data)])
@@ -97,8 +95,11 @@ class VerifiedPieces:
 
         self._room.spend(len(data) + ROW, blob, keep)
 
-    def _on_record(self, blob: str, number: int) -> tuple[Manifest, bytes | None]:
-        manifest, known = self._index.registered(blob), self._index.digests(blob, number)
+    def _on_record(self, blob: str, number: int, size: int) -> tuple[Manifest, bytes | None]:
+        manifest = self._index.registered(blob)
+        if not 0 <= number < manifest.pieces or size != manifest.piece_size(number):
+            raise ValueError(f"{blob}: piece {number} of {size} bytes")
+        known = self._index.digests(blob, number)
         if known is None and manifest.sealed:
             self.forsake(blob)
             manifest = self._index.registered(blob)

@@ -414,7 +414,7 @@ async def test_a_rule_that_is_edited_holds_at_once_without_another_scan(
 async def test_another_engine_looks_again(hub: TestHub, ruled: Ruled, monkeypatch: pytest.MonkeyPatch) -> None:
     url, r = add(hub, a__bin=BAD), await ruled()
     denied(await got(r, f"{url}/a.bin"))
-    monkeypatch.setattr(scanning, "ENGINE", "2")
+    monkeypatch.setattr(scanning, "ENGINE", "another")
     denied(await got(r, f"{url}/a.bin"))
     await r.close()
     r = await ruled()

@@ -93,14 +93,17 @@ def _asked(data: bytes) -> set[tuple[str, str]]:
     return witness.asked if sure else set()
 
 
-def _parts(data: bytes) -> Iterator[bytes]:
-    """What others find in the bytes."""
+def _parts(data: bytes, depth: int = 2) -> Iterator[bytes]:
+    """What others find in the bytes, and in that once more."""
     yield data
+    if not depth:
+        return
     for read in (_zipped, _tarred, _inflated):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                yield from read(data)
+                for found in read(data):
+                    yield from _parts(found, depth - 1)
             except Exception:  # they have faults of their own
                 continue
 
@@ -248,6 +251,7 @@ _PACKED = tuple(pack(EVIL) for pack in (
     lzma.FORMAT_ALONE),
     lambda data: b"ZF" + hex(len(data)).ljust(19).encode() + zlib.compress(data),
     lambda data: gzip.compress(data[:9]) + gzip.compress(data[9:]),
+    lambda data: gzip.compress(_tar({"a.pkl": data})), lambda data: bz2.compress(_archive({"a/data.pkl": data})),
 ))  # fmt: skip
 _TENSOR = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
 _CONFIG = json.dumps({"chat_template": [{"name": "x", "template": "{{ ''.__class__ }}"}], "a": 1}).encode()
