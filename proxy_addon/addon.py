@@ -35,6 +35,7 @@ from proxy_addon.edge import connections, framing, intake, outward, relay
 from proxy_addon.edge.admission import Admission, Open
 from proxy_addon.edge.contract import Engine
 from proxy_addon.edge.h1 import response
+from proxy_addon.edge.holding import Holding
 from proxy_addon.edge.not_yet import NotYet
 from proxy_addon.edge.patience import Limits, Patience
 from proxy_addon.edge.pump import Exchange
@@ -72,6 +73,7 @@ class Hubgate:
         self.door = door
         self.draining = False
         self.open = Open()
+        self.holding = Holding(self.open)
         self.limits = limits or Limits()
         self._patience = Patience(self.limits, connections.cut, connections.waits_for_us)
         self._admitted: dict[str, asyncio.WriteTransport | None] = {}
@@ -140,6 +142,7 @@ class Hubgate:
         if client.id in self._admitted:
             connections.end(self._admitted.pop(client.id))
             self.admission.leave(client.peername[0])
+            self.open.left += 1
 
     async def http_connect(self, flow: http.HTTPFlow) -> None:
         user = ""

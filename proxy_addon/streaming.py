@@ -12,7 +12,6 @@ the states of `HttpStream`, `Http1Server.state/buf`, `BufferedH2Connection`, `Co
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 
 from mitmproxy import http
 from mitmproxy.proxy import commands, events, layer
@@ -31,14 +30,14 @@ from mitmproxy.proxy.layers.http._hooks import HttpRequestHeadersHook
 from proxy_addon.auth import FIELD, Login
 from proxy_addon.core.messages import Finished, Pass, Reply, Request
 from proxy_addon.edge import framing, intake, outward
-from proxy_addon.edge.contract import BODY_LIMIT
+from proxy_addon.edge.collect import CollectStream
 from proxy_addon.edge.h1 import StrictHttp1Server
 from proxy_addon.edge.h2 import PacedHttp2Server
 from proxy_addon.edge.intake import Place, Refusal
 from proxy_addon.edge.owing import Owing
 from proxy_addon.edge.pump import Exchange
 from proxy_addon.edge.relay import Tunnel
-from proxy_addon.edge.reply import Gate, HubgateAnswerHook, HubgateBodyHook, ReplyStream, at_hand, connect_failed
+from proxy_addon.edge.reply import Gate, HubgateAnswerHook, HubgateBodyHook, at_hand, connect_failed
 from proxy_addon.edge.wire import STEP, Wire
 from proxy_addon.front import Front
 
@@ -145,17 +144,12 @@ class GateLayer(HttpLayer):
         return Request("-", place.scheme, place.host or "-", place.port, "-", client=place.client, user=place.user)
 
 
-class GateStream(ReplyStream):
+class GateStream(CollectStream):
     login: Login | None = None  # of who opened the tunnel that begins here
 
     @property
     def uploads(self) -> bool:
         return self.client_state in (self.state_collect, self.state_stream_request_body)
-
-    def handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        if isinstance(event, RequestProtocolError) and self.exchange is not None:
-            self.exchange.abort()
-        yield from super().handle_event(event)
 
     def state_wait_for_request_headers(self, event: RequestHeaders) -> layer.CommandGenerator[None]:
         if event.request.data.method == b"CONNECT":
@@ -192,20 +186,6 @@ class GateStream(ReplyStream):
             hundred.headers.clear()
             yield SendHttp(ResponseHeaders(self.stream_id, hundred), self.context.client)
         self.client_state = self.state_collect
-
-    def state_collect(self, event: events.Event) -> layer.CommandGenerator[None]:
-        assert self.exchange is not None
-        if isinstance(event, RequestData):
-            self.request_body_buf += event.data
-            if len(self.request_body_buf) > BODY_LIMIT:
-                self.request_body_buf.clear()
-                yield from self.send_reply(framing.refused(Refusal(413, "the request body is too long")), close=True)
-        elif isinstance(event, RequestEndOfMessage):
-            self.client_state = self.state_done
-            if body := bytes(self.request_body_buf):
-                self.exchange.request = replace(self.exchange.request, body=body)
-                self.request_body_buf.clear()
-            yield from self.respond(self.exchange)
 
     async def _asked(self, request: Request) -> Reply | Pass:
         engine = self.gate.engine
@@ -247,6 +227,7 @@ class GateStream(ReplyStream):
             case Pass():
                 yield from self.forward(exchange)
             case Reply() as reply:
+                self.let_go()
                 yield from self.send_reply(reply)
 
     def forward(self, exchange: Exchange) -> layer.CommandGenerator[None]:

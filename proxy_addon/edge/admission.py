@@ -31,21 +31,23 @@ class Admission:
             peer = peer.ipv4_mapped
         if not any(peer in network for network in self.clients):
             return "not in `clients`"
-        one = _one(peer)
+        one = one_client(address)
         if self._open[one] >= self.limit:
             return f"{self.limit} connections are open already"
         self._open[one] += 1
         return None
 
     def leave(self, address: str) -> None:
-        one = _one(ipaddress.ip_address(address.partition("%")[0]))
+        one = one_client(address)
         self._open[one] -= 1
         if self._open[one] <= 0:
             del self._open[one]
 
 
-def _one(peer: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """What counts as one client: an IPv4 address, or the /64 that a machine has all the addresses of (RFC 4291)."""
+def one_client(address: str) -> str:
+    """What counts as one: an IPv4 address, or the /64 that a machine has all the addresses of (RFC 4291). Raises
+    ValueError."""
+    peer = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(peer, ipaddress.IPv4Address):
         return str(peer)
     return str(peer.ipv4_mapped or ipaddress.IPv6Network((peer, 64), strict=False))
@@ -76,6 +78,7 @@ class Open:
 
     def __init__(self) -> None:
         self.count = self.begun = 0
+        self.left = 0  # what has ended besides: connections, bodies
         self._none = asyncio.Event()
         self._none.set()
 

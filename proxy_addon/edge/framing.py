@@ -95,7 +95,8 @@ def _ours(status: int, content: dict[str, str], detail: Detail, *extra: tuple[st
 
 
 def refused(refusal: Refusal) -> Reply:
-    return _ours(refusal.status, {"error": refusal.reason}, refusal.detail)
+    extra = (("Retry-After", str(refusal.wait)),) if refusal.wait else ()
+    return _ours(refusal.status, {"error": refusal.reason}, refusal.detail, *extra)
 
 
 def turned(why: Turned) -> Reply:

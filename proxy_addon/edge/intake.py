@@ -29,11 +29,12 @@ _TARGET_LIMIT = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The client's own fault. `reason` is one line that may be shown to it."""
+    """Not served as it is: mostly the client's own fault. `reason` is one line that may be shown to it."""
 
     status: int
     reason: str
     detail: Detail = Detail.MALFORMED
+    wait: int = 0  # seconds until it may be tried again
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What the client of one connection owes, looked at after every event; and when it has to wait.
 
 mitmproxy keeps in memory what comes while a stream is paused, without bound: a body that is sent while upstream is not
-there yet. So once a stream has so much waiting, nothing more is read until it goes on.
+there yet. So once a stream has so much waiting, or its client all that it may have in memory, nothing more is read
+until it goes on.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from mitmproxy.proxy.layer import Layer
 
 from .h1 import StrictHttp1Server
 from .h2 import PacedHttp2Server
+from .holding import Holding
 
 #: Events that may wait for a paused stream; one is 64 KiB of a body at most.
 WAITING = 16
+_EVENT = 512  # bytes of one that brings none
 
 
 class Gate(Protocol):
+    holding: Holding
+
     def deadline(self, context: Context, *, armed: bool) -> None:
         """Start, or call off, the time within which a header block has to be finished."""
         ...
@@ -39,6 +44,7 @@ class Owing:
         self._gate, self._context = gate, context
         self._begun: tuple[str, int] | None = None
         self._held = False
+        self._waits = gate.holding.begin(context.client.peername[0])
 
     def after(
         self,
@@ -59,7 +65,9 @@ class Owing:
             uploads = server.state == server.read_body
         came = len(event.data) if isinstance(event, events.DataReceived) else 0
         self._gate.owed(self._context, body=uploads, came=came)
-        held = any(len(each._paused_event_queue) > WAITING for each in streams)
+        queues = [each._paused_event_queue for each in streams if each._paused_event_queue]
+        self._waits.resize(sum(_EVENT + len(getattr(one, "data", b"")) for queue in queues for one in queue))
+        held = any(len(queue) > WAITING for queue in queues) or (bool(queues) and self._waits.over)
         if held != self._held:
             self._held = held
             self._gate.wait(self._context, held=held)

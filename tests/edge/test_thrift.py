@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from proxy_addon.edge.admission import Open
-from proxy_addon.edge.thrift import give_back, trim
+from proxy_addon.edge.thrift import CROWD, give_back, trim
 
 
 async def looks(open: Open, quiet: float = 0.01) -> None:
@@ -39,6 +39,28 @@ async def test_it_is_given_back_once_after_each_busy_time() -> None:
         pass
     await once(heard)
     assert given == [1, 3]
+    task.cancel()
+
+
+async def test_what_a_crowd_leaves_is_given_back_though_somebody_is_there() -> None:
+    open, heard, loop = Open(), asyncio.Event(), asyncio.get_running_loop()
+
+    def trimmed() -> None:
+        loop.call_soon_threadsafe(heard.set)
+
+    task = asyncio.create_task(give_back(open, trimmed, 0.01))
+    await looks(open)
+    with open:
+        await looks(open)
+        open.left += CROWD - 1
+        await looks(open)
+        assert not heard.is_set()
+        open.left += 1
+        await once(heard)
+        await looks(open)
+        assert not heard.is_set(), "once for each crowd"
+        open.left += 1
+    await once(heard)
     task.cancel()
 
 
