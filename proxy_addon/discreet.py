@@ -17,14 +17,26 @@ import re
 import resource
 import sys
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 FORM = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 #: Tokens that the environment of a user may hold. A proxy uses nobody's: neither it nor what it starts has them.
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MODELSCOPE_API_TOKEN", "MODELSCOPE_TOKEN")
-_CENSORED = (
+_END = re.compile(r"[).,;:!?\]}]*")  # of a question, or of the sentence that a URL stands in
+
+
+def _without_query(found: re.Match[str]) -> str:
+    """A word: what follows `?` is a query where a path stands before it or a parameter behind, and else prose."""
+    path, mark, query = found[0].partition("?")
+    prose = _END.fullmatch(query) or not ("/" in path or "=" in query)
+    return found[0] if prose else path + mark
+
+
+type _Left = str | Callable[[re.Match[str]], str]
+_CENSORED: tuple[tuple[re.Pattern[str], _Left], ...] = (
     (re.compile(r"(\w://)[^\s/@?#'\"<>]+@"), r"\1"),
-    (re.compile(r"(?<=\S)\?[^\s'\"<>]+"), "?"),
+    (re.compile(r"[^\s'\"<>]+"), _without_query),
     (re.compile(r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(['\"]?\s*[:=,]\s*)b?['\"]?[^'\"\n]+"), r"\1\2..."),
     (
         re.compile(

@@ -41,6 +41,7 @@ from .core.invalidation import SAFE
 from .core.messages import Finished, Headers, Pass, Reply, Request
 from .core.status import Detail, Fwd
 from .fetch.addresses import is_literal, is_public
+from .hub.classify import ALL
 from .hub.resources import (
     Batch,
     Blob,
@@ -192,7 +193,7 @@ class Engine:
             return True
         if resource.hub == "other":
             return self._holds(request)
-        judged = request.method in SAFE and not self._enforcement.idle
+        judged = (request.method in SAFE or resource.read is not None) and not self._enforcement.idle
         return request.scheme == "http" or judged or self._enforcement.passes(request, resource) is not True
 
     def refuses(self, request: Request) -> Reply | None:
@@ -234,6 +235,9 @@ class Engine:
 
     def intercepts(self, host: str, port: int) -> bool:
         return self._means.classifier.hub_of(host, port) is not None
+
+    def claims(self, name: str, port: int) -> bool:
+        return self._means.classifier.hub_of(name, 443) in ALL or self.intercepts(name, port)
 
     def tunnel(self, host: str, port: int) -> str | None:
         """None if a CONNECT to a host that is not ours may be relayed, else the reason phrase to refuse it with."""

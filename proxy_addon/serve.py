@@ -12,7 +12,7 @@ import logging
 import resource
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from . import tls
@@ -49,6 +49,8 @@ def run(settings: Settings, announce: Announce) -> int:
 
 
 async def _serve(settings: Settings, announce: Announce) -> int:
+    for what in _risks(settings):
+        log.warning("%s", what)
     authority = opened(settings.ca.dir, other_hosts(settings), settings.ca.cert, settings.ca.key)
     roots = tls.upstream_roots(settings.ca.dir, settings.upstream.ca_file)
     parts = await assemble(settings, keeps=True)
@@ -86,6 +88,15 @@ async def _serve(settings: Settings, announce: Announce) -> int:
         await scrubber.close()
         await parts.close()
     return 0
+
+
+def _risks(settings: Settings) -> Iterator[str]:
+    """What may be meant so, and is told all the same."""
+    everybody = " and ".join(str(net) for net in settings.clients if net.prefixlen == 0)
+    outward = " or ".join(str(at) for at in settings.listen if not at.loopback)
+    if everybody and outward and settings.auth is None:
+        what = f"{everybody} is everybody who reaches {outward}, and no password is asked for"
+        yield settings.fault("clients", f"{what}; name your own networks, or an `auth` file")
 
 
 def _beside(settings: Settings, parts: Assembly) -> Beside | None:

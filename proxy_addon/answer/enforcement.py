@@ -4,8 +4,8 @@ What a request is about says `origins`; what is known of that, as far as the rul
 own permission. A request that is denied by what it says itself makes no request upstream. Invariants: nothing is
 answered that was not judged by the rules in force, be it in memory, on disk or upstream; one denied repo among several
 that a hash may belong to denies; what nobody can place is denied as soon as a rule denies some repo, and so is a link
-to a closed repo of which not enough is remembered; who writes is stopped by an embargo alone. Rules that can deny
-nothing cost nothing. What lies in the bytes is asked last, at the `gate`.
+to a closed repo of which not enough is remembered; who writes is stopped by an embargo alone, if what comes back cannot
+be what a read would give. Rules that can deny nothing cost nothing. What is in the bytes is asked last, at the `gate`.
 """
 
 from __future__ import annotations
@@ -155,21 +155,21 @@ class Enforcement:
         policy = self._rules.policy
         if policy.open:
             return ()
-        if uploads.writes(resource):
+        read = resource.read if isinstance(resource, Passed) else None
+        if read is None and uploads.writes(resource):
             return self._of_write(policy, request, resource) or ()
+        resource = read or resource
         subjects = await self._origins.subjects(request, resource)
         if subjects is None:
             return ()
         verdict: list[Judged] = []
         for subject in subjects:
-            found = await self._judged(policy, subject, request, resource, asked(subject, request))
+            found = await self._judged(policy, subject, request, resource, asked(subject, request, read is not None))
             if isinstance(found, Reply):
                 return found
             verdict += found
         verdict = verdict or [self._stray(policy, request, resource)]
-        if (denial := self._rulings.denied(request, resource, tuple(verdict))) is not None:
-            return denial
-        return tuple(verdict)
+        return self._rulings.denied(request, resource, tuple(verdict)) or tuple(verdict)
 
     async def objects(self, request: Request, batch: Batch) -> Refusals:
         """Which objects of a batch are denied, in words; each by the paths that its bytes have in the repo. What the

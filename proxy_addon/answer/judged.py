@@ -68,8 +68,15 @@ def address(client: str) -> object:
         return UNKNOWN
 
 
-def asked(subject: Subject, request: Request) -> Facts:
-    """What the request itself says."""
+def asked(subject: Subject, request: Request, relayed: bool = False) -> Facts:
+    """What the request itself says. `relayed`: nobody will see what comes, and what is in it nobody knows."""
+    facts = _asked(subject, request)
+    if not relayed:
+        return facts
+    return unscanned(facts if "digest" in facts.values else facts.told("relayed", digest=UNKNOWN))
+
+
+def _asked(subject: Subject, request: Request) -> Facts:
     repo = subject.repo
     facts = Facts.of_request(
         hub=repo.hub,

@@ -73,13 +73,18 @@ class Users:
     def reasons(self) -> tuple[str, ...]:
         """Why things are not as they should be, a sentence each."""
         told = tuple(f"auth: {fault}; the users that were good last are in force" for fault in self.faults[:_SHOWN])
-        nobody = f"auth: {self.file} names nobody: nobody can use the proxy; hubgate auth add USER"
-        return told if self.current or told else (nobody,)
+        return told if self.current or told else (self._nobody,)
+
+    @property
+    def _nobody(self) -> str:
+        return f"auth: {self.file} names nobody: nobody can use the proxy; hubgate auth add USER"
 
     def open(self) -> None:
         """Blocking. Raises Unfit."""
         self._settled = self._state()
         self.current = read(self.file)
+        if not self.current:
+            log.warning("%s", self._nobody)
 
     async def watch(self) -> None:
         """Follows the file until it is cancelled."""
@@ -119,6 +124,8 @@ class Users:
         if new:
             self.reloads += 1
             log.info("auth: %d users in force", len(users))
+            if not users:
+                log.warning("%s", self._nobody)
 
     def _state(self) -> State:
         try:

@@ -22,8 +22,10 @@ from .roots import public_roots, write_atomically
 __all__ = ["HUB_DOMAINS", "Authority", "Handout", "Leaf", "Offline", "opened", "public_roots", "write_atomically"]
 
 
-def opened(directory: Path, hosts: Iterable[str], cert: Path | None, key: Path | None) -> Authority | Offline:
-    """The leaf in `cert` and `key`, else the CA in `directory`, made now if there is none. Raises ConfigError."""
+def opened(
+    directory: Path, hosts: Iterable[str], cert: Path | None, key: Path | None, *, make: bool = True
+) -> Authority | Offline:
+    """The leaf in `cert` and `key`, else the CA in `directory`; `make` one if there is none. Raises ConfigError."""
     if cert is None or key is None:
-        return Authority.open(directory, hosts)
+        return Authority.open(directory, hosts, make=make)
     return Offline.open(directory, cert, key, hosts)

@@ -131,12 +131,12 @@ class Authority(Handout):
 
 def _issuers(directory: Path, now: datetime, make_for: tuple[str, ...] | None) -> tuple[Issuer, ...]:
     """The present one and its successor, if there is one. None: a CA that is not there is a fault."""
+    file, successor = _file(directory), _next(directory)
+    if make_for is None and not file.exists() and not successor.exists():
+        raise ConfigError(f"{file}: there is no CA; `hubgate ca init` makes one, and so does `hubgate serve`")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     permissions.check_directory(directory)
-    file, successor = _file(directory), _next(directory)
-    if not file.exists() and not successor.exists():
-        if make_for is None:
-            raise ConfigError(f"{file}: there is no CA; make one with `hubgate ca init`")
+    if make_for is not None and not file.exists() and not successor.exists():
         with contextlib.suppress(FileExistsError):  # another process was first: theirs counts
             Issuer.make(_domains(make_for), now).write(file)
     found = tuple(Issuer.read(each) for each in (file, successor) if each.exists())

@@ -58,9 +58,9 @@ def issue(
 
 
 @app.command()
-def show(config: options.ConfigFile = None, json: options.Json = False) -> None:
+def show(config: options.ConfigFile = None, ca_dir: CaDir = None, json: options.Json = False) -> None:
     """Fingerprint, end, and the domains it may name."""
-    authority = options.authority(options.settings(config))
+    authority = options.authority(_settings(config, ca_dir))
     if json:
         certificates = [
             {"sha256": authority.fingerprint(root), "ends": root.not_valid_after_utc.isoformat()}
@@ -85,10 +85,11 @@ def show(config: options.ConfigFile = None, json: options.Json = False) -> None:
 @app.command()
 def export(
     config: options.ConfigFile = None,
+    ca_dir: CaDir = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file; else standard output.")] = None,
 ) -> None:
     """Print the CA's certificate (PEM, without a key); in a rotation the new one, then the old one."""
-    pem = options.authority(options.settings(config)).public_pem()
+    pem = options.authority(_settings(config, ca_dir)).public_pem()
     if output is None:
         typer.echo(pem.decode(), nl=False)
         return
@@ -101,10 +102,11 @@ def export(
 @app.command()
 def path(
     config: options.ConfigFile = None,
+    ca_dir: CaDir = None,
     bundle: Annotated[bool, typer.Option("--bundle", help="The file with the public roots too.")] = False,
 ) -> None:
     """Print where the CA's certificate is."""
-    settings = options.settings(config)
+    settings = _settings(config, ca_dir)
     authority = options.authority(settings)
     typer.echo(options.bundle(settings, authority) if bundle else authority.directory / "ca.pem")
 
@@ -129,9 +131,9 @@ def rotate(
 
 
 @app.command()
-def renew(config: options.ConfigFile = None, yes: Yes = False) -> None:
+def renew(config: options.ConfigFile = None, ca_dir: CaDir = None, yes: Yes = False) -> None:
     """Make a new CA in place of one that is lost or leaked; every client must then trust the new one."""
-    settings = _keeper(config, None)
+    settings = _keeper(config, ca_dir)
     if not yes:
         typer.confirm("Clients will refuse the proxy until they trust the new CA. Go on?", abort=True)
     authority = Authority.renew(settings.ca.dir, options.others(settings))
@@ -140,10 +142,14 @@ def renew(config: options.ConfigFile = None, yes: Yes = False) -> None:
     typer.echo("restart `hubgate serve`, and give clients the new certificate (`hubgate env`, `hubgate ca export`)")
 
 
+def _settings(config: Path | None, ca_dir: Path | None) -> Settings:
+    section = {"ca": {"dir": str(ca_dir.absolute())}} if ca_dir else {}
+    return options.settings(config, None, **section)
+
+
 def _keeper(config: Path | None, ca_dir: Path | None) -> Settings:
     """The settings of the machine that has the CA. Raises ConfigError where there is but a leaf."""
-    section = {"ca": {"dir": str(ca_dir.absolute())}} if ca_dir else {}
-    settings = options.settings(config, None, **section)
+    settings = _settings(config, ca_dir)
     if settings.ca.mode == "offline":
         what = "a CA is not kept here; run this on the machine that has it, or name its directory with --ca-dir"
         raise ConfigError(settings.fault("ca.mode", what))

@@ -48,6 +48,8 @@ def doctor(config: options.ConfigFile = None, json: options.Json = False) -> int
     found = []
     for check in (_configuration, _paths, _ports, _ca, _environment, _auth, _upstream):
         for finding in _guarded(check, settings):
+            if finding in found:
+                continue
             found.append(finding)
             if not json:
                 typer.echo(finding.line)

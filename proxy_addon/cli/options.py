@@ -30,8 +30,8 @@ def settings(config: Path | None, listen: list[str] | None = None, **overrides: 
 
 
 def authority(settings: Settings) -> Authority | Offline:
-    """The CA of this configuration, made now if there is none, or the leaf it names. Raises ConfigError."""
-    return opened(settings.ca.dir, others(settings), settings.ca.cert, settings.ca.key)
+    """The CA of this configuration, or the leaf it names; who only looks makes none. Raises ConfigError."""
+    return opened(settings.ca.dir, others(settings), settings.ca.cert, settings.ca.key, make=False)
 
 
 def others(settings: Settings) -> list[str]:

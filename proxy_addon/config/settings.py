@@ -25,10 +25,23 @@ PICKLESCAN = "picklescan"
 _HUB_DOMAINS = ("huggingface.co", "hf.co", "modelscope.cn", "modelscope.ai")
 
 
-def _quantity(parse: Callable[[object], float]) -> BeforeValidator:
+def _quantity(
+    parse: Callable[[object], float], least: str = "", most: str = "", *, zero: bool = True
+) -> BeforeValidator:
+    """`least` and `most` as people write them, so that they are told what they may write."""
+
     def read(value: object, info: ValidationInfo) -> object:
-        made_in_code = info.context is None and isinstance(value, int | float) and not isinstance(value, bool)
-        return value if made_in_code else parse(value)
+        if info.context is None and isinstance(value, int | float) and not isinstance(value, bool):
+            found: float = value  # made in code
+        else:
+            found = parse(value)
+        if found < (parse(least) if least else 0):
+            raise ValueError(f"must be at least {least or 0}; raise it")
+        if most and found > parse(most):
+            raise ValueError(f"must be at most {most}; lower it")
+        if not (found or zero):
+            raise ValueError("must be over 0; raise it")
+        return found
 
     return BeforeValidator(read)
 
@@ -70,16 +83,16 @@ def _one_or_more(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-type Seconds = Annotated[float, _quantity(units.duration), Field(ge=0, le=10 * 365 * 86400)]
-type Timeout = Annotated[float, _quantity(units.duration), Field(gt=0, le=86400)]
+type Seconds = Annotated[float, _quantity(units.duration, most="3650d")]
+type Timeout = Annotated[float, _quantity(units.duration, most="24h", zero=False)]
 type Bytes = Annotated[int, _quantity(units.size)]
-type Rate = Annotated[float, _quantity(units.rate), Field(ge=1000)]
+type Rate = Annotated[float, _quantity(units.rate, least="1kB/s")]
 type FilePath = Annotated[Path, BeforeValidator(_path)]
 type Address = Annotated[places.Listen, BeforeValidator(places.listen)]
 type Net = Annotated[IPv4Network | IPv6Network, BeforeValidator(places.network)]
 type Other = Annotated[places.OtherHost, BeforeValidator(places.other_host)]
 type Mirror = Annotated[str, BeforeValidator(places.mirror)]
-type Interval = Annotated[float, _quantity(units.duration), Field(ge=1, le=365 * 86400)]
+type Interval = Annotated[float, _quantity(units.duration, least="1s", most="365d")]
 type Globs = Annotated[tuple[Annotated[str, BeforeValidator(_glob)], ...], BeforeValidator(_one_or_more)]
 
 
@@ -107,9 +120,9 @@ class Ca(Section):
 
 class Cache(Section):
     dir: FilePath = Field(default_factory=lambda: Path("~/.cache/hubgate").expanduser())
-    size: Annotated[Bytes, Field(ge=16_000_000)] = 200_000_000_000
-    memory: Annotated[Bytes, Field(ge=0)] = 256_000_000
-    quarantine: Annotated[Bytes, Field(ge=0)] = 1_000_000_000
+    size: Annotated[int, _quantity(units.size, least="16MB")] = 200_000_000_000
+    memory: Bytes = 256_000_000
+    quarantine: Bytes = 1_000_000_000
     scrub: Interval | None = 30 * 86400.0
     scrub_rate: Rate = 20_000_000.0
 
@@ -120,7 +133,7 @@ class Limits(Section):
     connections: Annotated[int, Field(strict=True, ge=1, le=65536)] = 512
     header_deadline: Timeout = 15.0
     body_rate: Rate = 1000.0
-    stall: Annotated[Timeout, Field(ge=1)] = 600.0
+    stall: Annotated[float, _quantity(units.duration, least="1s", most="24h")] = 600.0
 
 
 class Freshness(Section):

@@ -38,6 +38,10 @@ class Engine(Protocol):
         """Whether TLS to this host is terminated here; otherwise a CONNECT becomes a tunnel."""
         ...
 
+    def claims(self, name: str, port: int) -> bool:
+        """Whether a tunnel with this name in its TLS hello must not be relayed: a hub's, on whatever port."""
+        ...
+
     def tunnel(self, host: str, port: int) -> str | None:
         """None when a CONNECT may be relayed untouched, else the reason phrase of a 403."""
         ...

@@ -25,6 +25,9 @@ class NotYet:
     def intercepts(self, host: str, port: int) -> bool:
         return False
 
+    def claims(self, name: str, port: int) -> bool:
+        return True
+
     def tunnel(self, host: str, port: int) -> str | None:
         return "hubgate is starting"
 

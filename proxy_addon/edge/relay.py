@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import TCPLayer
@@ -17,6 +16,9 @@ from .intake import normal
 
 #: Bytes of a TLS hello: OpenSSL takes twice that, clients send one or two thousand.
 HELLO_LIMIT = 64 * 1024
+_HANDSHAKE = b"\x16"
+_NO_BEGINNING = frozenset({b"\x14\x03", b"\x15\x03", b"\x17\x03", b"\x18\x03"})  # records that servers may skip
+_SERVER_NAME = 0  # RFC 6066 §3
 
 
 class TurnedAway(layer.Layer):
@@ -37,7 +39,8 @@ class ShortHello(ClientTLSLayer):
 class Tunnel(TCPLayer):
     """Relays once the first bytes were looked at.
 
-    A hub's name in the TLS hello of a tunnel to somewhere else would pass by policy and cache: it is turned away. So is
+    A hub's name in the TLS hello of a tunnel to somewhere else, or to another port, would pass by policy and cache: it
+    is turned away, and so is what begins as TLS and is no hello that can be read, for a server may read it. So is
     whoever may not go on: `may` is asked whenever the client sends something.
     """
 
@@ -53,10 +56,14 @@ class Tunnel(TCPLayer):
             return
         if self._first is not None and isinstance(event, events.DataReceived) and event.connection is client:
             self._first += event.data
-            hello = _hello(self._first)
-            if hello is None and len(self._first) <= HELLO_LIMIT:
+            try:
+                name = _server_name(self._first)
+            except ValueError:
+                yield from self._cut()
                 return
-            if hello is None or (hello and self._engine.intercepts(normal(hello), self._port)):
+            if name is None and len(self._first) <= HELLO_LIMIT:
+                return
+            if name is None or (name and self._engine.claims(normal(name), self._port)):
                 yield from self._cut()
                 return
             event, self._first = events.DataReceived(client, self._first), None
@@ -102,12 +109,19 @@ class PacedReader:
             self._free.set()
 
 
-def _hello(first: bytes) -> str | None:
-    """The server name in a TLS hello, "" when there is none; None while more is needed to tell."""
-    if not starts_like_tls_record(first):
-        return None if first == b"\x16\x03"[: len(first)] else ""
-    try:
-        hello = parse_client_hello(first)
-    except ValueError:
-        return ""
-    return None if hello is None else hello.sni or ""
+def _server_name(first: bytes) -> str | None:
+    """The name in a TLS hello, "" when there is none or it is no TLS; None while more is needed to tell.
+
+    Raises ValueError for what begins as TLS does and cannot be read, also if it is only the name that cannot.
+    """
+    if not first.startswith(_HANDSHAKE):
+        if first[:2] in _NO_BEGINNING:
+            raise ValueError("TLS that does not begin with a hello")
+        return None if any(begin.startswith(first) for begin in _NO_BEGINNING) else ""
+    hello = parse_client_hello(first)
+    if hello is None:
+        return None
+    names = sum(kind == _SERVER_NAME for kind, _ in hello.extensions)
+    if names > 1 or (names and hello.sni is None):
+        raise ValueError("a server name that may be read in two ways")
+    return hello.sni or ""

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from . import huggingface, modelscope
+from .methods import otherwise
 from .paths import Ambiguous, is_signed, permits, url_key
 from .resources import Document, Kind, Malformed, Passed, Plain, Resource, Secret
 from .subjects import subject_of
@@ -23,7 +24,8 @@ _HUBS: tuple[_Hub, ...] = (huggingface, modelscope)
 ALL = tuple(hub.HUB for hub in _HUBS)
 _REMEMBERED = 2048  # characters of path and query, so that what is remembered has a bound
 _PORTS = frozenset({80, 443})  # on any other a hub's name is not the hub
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_READS = frozenset({"GET", "HEAD"})
+_METHODS = _READS | frozenset({"POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class OtherHost(Protocol):
@@ -69,10 +71,13 @@ class Classifier:
                 if method not in _METHODS:
                     return Malformed(f"method {method[:20]!r} is not served here", hub.HUB)
                 try:
-                    return hub.classify(method, host, path, query, body_digest)
+                    found = hub.classify(method, host, path, query, body_digest)
+                    if method in _READS or not isinstance(found, Passed):
+                        return found
+                    return otherwise(method, path, found, hub.classify("GET", host, path, query))
                 except Ambiguous as fault:
                     return Malformed(str(fault), hub.HUB)
-        if self.hub_of(host, port) is None or method not in ("GET", "HEAD"):
+        if self.hub_of(host, port) is None or method not in _READS:
             return Passed("other", Kind.PLAIN)
         netloc = host if port == {"http": 80, "https": 443}.get(scheme) else f"{host}:{port}"
         return Plain("other", url_key(f"{scheme}://{netloc}{path}{'?' + query if query else ''}"))

@@ -198,12 +198,13 @@ class Telemetry:
 @dataclass(frozen=True, slots=True)
 class Passed:
     """Relayed by the edge, body and all: git, uploads, whatever writes. `repo` is what a success invalidates, `about`
-    what is read or written."""
+    what is read or written, `read` what the answer may hold all the same."""
 
     hub: str
     kind: Kind
     repo: Repo | None = None
     about: Subject | None = None
+    read: Resource | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ GATES: Final[Mapping[str, Gate]] = {
 }
 SHOWN = 6  # imports in a message
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_REF = re.compile(r"refs/(?:heads|tags)/(.+)", re.DOTALL | re.IGNORECASE)
 _WORDS: Final[Mapping[object, str]] = {None: "none", True: "yes", False: "no"}
 
 
@@ -86,6 +87,12 @@ class Unrecognised:
     mirror: str = "unknown"
 
 
+def called(revision: str) -> str:
+    """A branch or a tag by its name alone, as everybody calls it, where it is called by all of its ref."""
+    found = _REF.fullmatch(revision)
+    return revision if found is None or _COMMIT.fullmatch(found[1]) else found[1]  # a name is no commit
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """`sources` says in words where a fact came from, such as `card at commit ab12`."""
@@ -112,7 +119,7 @@ class Facts:
             "type": type,
             "namespace": namespace if slash else None,
             "repo": repo,
-            "revision": revision,
+            "revision": None if revision is None else called(revision),
             "path": path,
             "client": client,
             "user": user,

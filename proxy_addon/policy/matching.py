@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from .facts import UNKNOWN, LicenceLike, Partial, Unknown, Unrecognised
-from .globs import Globs
+from .facts import UNKNOWN, LicenceLike, Partial, Unknown, Unrecognised, called
+from .globs import Globs, globs
 from .schema import Compared, License, Match
 
 type Verdict = bool | Unknown
@@ -79,7 +79,7 @@ def _tests(match: Match, side: Side, lists: Mapping[str, Globs]) -> Iterator[tup
             yield fact, _inside(_members(value, lists))
         elif name == "revision":
             commits = all(_COMMIT.fullmatch(glob.text) for glob in value.members)
-            yield "commit" if commits else "revision", _inside(value)
+            yield "commit" if commits else "revision", _inside(globs(called(glob.text) for glob in value.members))
         elif name == "license":
             yield name, _licence(value, side)
         elif name in _MADE:

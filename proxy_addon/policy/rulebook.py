@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ EVERY = 0.5  # seconds between looks
 UNQUIET = 4  # looks that may each find another state before it is taken as it is
 AGAIN = 20  # looks until all is read again, whatever its state says, and what could not be kept is tried again
 MAX_FAULTS, MAX_SHOWN = 1000, 20
+_DIRECTORIES = re.compile(r"(?<![\w./-])/(?:[^/\s]+/)*(?=[^/\s])")  # of a path from the root
 UNUSABLE = "rules-unusable"  # the rule that denies when there is no other
 _LENGTH = 600  # characters of a fault: it repeats what is written
 log = logging.getLogger(__name__)
@@ -262,8 +264,9 @@ def _one_line(text: str) -> str:
 
 
 def _closed(why: str) -> Loaded:
-    """Nothing is allowed. Nobody knows what was embargoed, so everything is."""
-    said = why.replace("{", "(").replace("}", ")")
+    """Nothing is allowed. Nobody knows what was embargoed, so everything is. Clients need not know where files lie."""
+    place = why.partition(": ")[0]
+    said = _DIRECTORIES.sub("", why.replace(f"{os.path.dirname(place)}/", "")).replace("{", "(").replace("}", ")")
     reason = f"The rules of this proxy cannot be used, and none are kept from before: {said}"
-    entry = Entry(UNUSABLE, why.partition(": ")[0], Tier.EMBARGO, (), reason=reason)
+    entry = Entry(UNUSABLE, place, Tier.EMBARGO, (), reason=reason)
     return Loaded(Policy(barriers=(entry,), contact="the operator of this proxy", digest=UNUSABLE))

@@ -142,3 +142,20 @@ async def test_it_is_watched_off_the_loop_and_survives_a_fault_of_ours(file, mon
     task.cancel()
     await asyncio.wait([task])
     assert threading.main_thread() not in where and "cannot be looked at" in caplog.text
+
+
+def test_a_file_that_names_nobody_is_told_at_once(tmp_path, caplog):
+    """Nobody can use the proxy then, and whoever started it does not look at its health."""
+    (tmp_path / "users").touch(0o600)
+    book = opened(tmp_path / "users")
+    said = f"auth: {tmp_path / 'users'} names nobody: nobody can use the proxy; hubgate auth add USER"
+    assert [each.getMessage() for each in caplog.records if each.levelname == "WARNING"] == [said]
+    assert book.reasons == (said,)
+
+
+def test_so_is_one_that_no_longer_names_anybody(file, caplog):
+    book = opened(file)
+    assert not caplog.records
+    file.write_text("# nobody\n")
+    looks(book)
+    assert [each.levelname for each in caplog.records if "names nobody" in each.getMessage()] == ["WARNING"]

@@ -16,6 +16,7 @@ import pytest
 
 from proxy_addon.auth import htpasswd, schemes
 from proxy_addon.auth.users import read
+from proxy_addon.ca import Authority
 from proxy_addon.cli.auth import _write
 from proxy_addon.cli.main import run
 from proxy_addon.cli.proxies import login, masked, with_login
@@ -144,7 +145,7 @@ def test_a_terminal_is_asked_twice_and_shows_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "shown", "said"),
     [
-        ("http://127.0.0.1:1", "http://h:1", None),
+        ("http://h:1", "http://h:1", None),
         ("http://alice:pw@h:1", "http://alice:***@h:1", ("alice", b"pw")),
         ("http://alice:p%40w@h:1/", "http://alice:***@h:1/", ("alice", b"p@w")),
         ("http://alice:p@w@h:1", "http://alice:***@h:1", ("alice", b"p@w")),
@@ -165,6 +166,7 @@ def test_a_login_goes_into_a_url_and_comes_out_again() -> None:
 
 def test_env_with_a_user(tmp_path: Path) -> None:
     config = configuration(tmp_path, auth="users", listen="127.0.0.1:3128")
+    Authority.open(tmp_path / "ca")
     told = hubgate("env", "--config", str(config))
     assert "add --user USER" in told.stderr and "127.0.0.1:3128" in told.stdout
     url = with_login("http://cache.lan:3128", "alice", SECRET)

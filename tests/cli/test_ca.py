@@ -133,3 +133,25 @@ def test_a_section_that_contradicts_itself(said: Said, config: Path, section: st
     config.write_text(f"drain: 1s\nca: {section}\n")
     line = next(line for line in said("show", status=2).splitlines() if f": {key}: " in line)
     assert line.startswith(f"hubgate: {config}:2: ") and why in line
+
+
+def test_who_only_looks_makes_no_ca(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["ca", "show"], ["ca", "export"], ["ca", "path"], ["ca", "path", "--bundle"], ["env"]):
+        assert run([*command, "--config", str(config)]) == 2
+        told = capsys.readouterr()
+        assert told.out == "" and "there is no CA; `hubgate ca init` makes one, and so does `hubgate serve`" in told.err
+    assert run(["doctor", "--config", str(config)]) == 1
+    assert capsys.readouterr().out.count("there is no CA") == 1
+    assert not Path("ca").exists()
+
+
+def test_a_ca_of_another_directory_is_shown_handed_out_and_renewed(said: Said, config: Path) -> None:
+    config.write_text("ca: {mode: offline, cert: leaf.pem, key: leaf.key}\n")
+    other = ("--ca-dir", "kept")
+    made = said("init", *other)
+    assert Authority.open(Path("kept")).fingerprint() in made and made in said("show", *other)
+    assert said("export", *other).encode() == Path("kept/ca.pem").read_bytes()
+    assert said("path", *other) == f"{Path('kept').absolute()}/ca.pem\n"
+    assert Path(said("path", "--bundle", *other).strip()).parent == Path("kept").absolute()
+    assert made not in said("renew", "--yes", *other)
+    assert not Path("ca").exists()

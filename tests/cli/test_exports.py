@@ -105,6 +105,7 @@ def test_a_gitlab_job_fills_in_its_own_variables_and_none_of_the_proxys(pem):
 def test_only_a_proxy_that_nobody_named_is_said_to_be_this_machines(tmp_path, capsys):
     config = tmp_path / "hubgate.yaml"
     config.write_text("ca: {dir: ca}\n")
+    Authority.open(tmp_path / "ca")
     for format in ("github", "gitlab", "dockerfile"):
         run(["env", "--config", str(config), "--format", format])
         assert "http://127.0.0.1:8080 is this machine's" in capsys.readouterr().err
@@ -115,6 +116,7 @@ def test_only_a_proxy_that_nobody_named_is_said_to_be_this_machines(tmp_path, ca
 def test_a_github_job_is_told_of_the_file_it_must_have(tmp_path, capsys):
     config = tmp_path / "hubgate.yaml"
     config.write_text("ca: {dir: ca}\n")
+    Authority.open(tmp_path / "ca")
     run(["env", "--config", str(config), "--format", "github"])
     assert f"must have this file: {tmp_path / 'ca/bundle.pem'}" in capsys.readouterr().err
 
@@ -128,6 +130,7 @@ def test_an_image_needs_no_file_beside_its_dockerfile(tmp_path, pem):
 def test_a_github_step_makes_the_file_and_the_variables_stay_apart(tmp_path, capsys):
     config = tmp_path / "hubgate.yaml"
     config.write_text("ca: {dir: ca}\n")
+    Authority.open(tmp_path / "ca")
     place = "$RUNNER_TEMP/hubgate.pem"
     assert run(["env", "--config", str(config), "--format", "github", "--bundle", place]) == 0
     told = capsys.readouterr()

@@ -34,6 +34,7 @@ def test_a_bad_configuration_is_told_whole_and_exits_2(tmp_path, capsys):
 
 def test_serve_finds_an_unwritable_cache_before_it_starts(config, tmp_path, capsys):
     (tmp_path / "cache").write_text("a file")
+    Authority.open(tmp_path / "my ca")
     assert run(["serve", "--config", str(config)]) == 2
     assert "cache.dir" in capsys.readouterr().err
 
@@ -46,6 +47,7 @@ def test_wrong_use_exits_2_without_a_traceback(arguments, capsys):
 
 
 def test_env_writes_the_bundle_that_it_names(config, tmp_path, capsys):
+    Authority.open(tmp_path / "my ca")
     assert run(["env", "--config", str(config), "--listen", "0.0.0.0:3128"]) == 2  # no clients
     capsys.readouterr()
     assert run(["env", "--config", str(config), "--listen", "127.0.0.1:3128"]) == 0
@@ -56,7 +58,8 @@ def test_env_writes_the_bundle_that_it_names(config, tmp_path, capsys):
     assert Authority.open(tmp_path / "my ca").public_pem() in bundle.read_bytes()
 
 
-def test_env_for_another_machine(config, capsys):
+def test_env_for_another_machine(config, tmp_path, capsys):
+    Authority.open(tmp_path / "my ca")
     arguments = ["env", "--config", str(config), "--proxy-url", "http://cache.lan:8080/", "--bundle", "/etc/x.pem"]
     assert run([*arguments, "--format", "github"]) == 0
     told = capsys.readouterr()
@@ -75,6 +78,7 @@ def test_ca_commands(config, tmp_path, capsys):
         return capsys.readouterr().out
 
     directory = tmp_path / "my ca"
+    said("init")
     assert said("path") == f"{directory / 'ca.pem'}\n"
     pem = (directory / "ca.pem").read_text()
     assert said("export") == pem
@@ -88,7 +92,6 @@ def test_ca_commands(config, tmp_path, capsys):
 
 
 def test_renewal_is_asked_about(config, monkeypatch, capsys):
-    run(["ca", "path", "--config", str(config)])
     before = Authority.open(config.parent / "my ca").fingerprint()
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert run(["ca", "renew", "--config", str(config)]) == 130
@@ -135,6 +138,7 @@ def test_doctor_says_what_is_wrong(config, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("https_proxy", raising=False)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     (tmp_path / "cache").write_text("a file")
+    Authority.open(tmp_path / "my ca")
     with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         text = config.read_text().replace("127.0.0.1:0", f"127.0.0.1:{taken.getsockname()[1]}")
@@ -191,6 +195,7 @@ def test_an_interrupt_is_130(tmp_path):
 
 
 def test_a_reader_that_leaves_early_is_no_error(config):
+    Authority.open(config.parent / "my ca")
     code = "import sys; from proxy_addon.cli.main import main; main(sys.argv[1:])"
     script = '"$@" | head -c 1 >/dev/null; exit "${PIPESTATUS[0]}"'
     command = [sys.executable, "-c", code, "ca", "export", "--config", str(config)]

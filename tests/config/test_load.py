@@ -194,3 +194,34 @@ def test_probe_tells_every_path_that_does_not_serve(written, tmp_path):
     ]  # fmt: skip
     with pytest.raises(ConfigError, match="cannot be read"):
         probe(load(written("cache: {dir: c}\nupstream: {ca_file: missing.pem}")))
+
+
+BOUNDS = [
+    ("access: {offline_grace: 9999d}", "access.offline_grace: must be at most 3650d; lower it"),
+    ("access: {lease: 0s}", "access.lease: must be over 0; raise it"),
+    ("access: {lease: 2w}", "access.lease: must be at most 24h; lower it"),
+    ("cache: {size: 1MB}", "cache.size: must be at least 16MB; raise it"),
+    ("cache: {scrub: 900ms}", "cache.scrub: must be at least 1s; raise it"),
+    ("limits: {body_rate: 1B/s}", "limits.body_rate: must be at least 1kB/s; raise it"),
+    ("limits: {stall: 100ms}", "limits.stall: must be at least 1s; raise it"),
+    ("sync: [{repo: 'hf:a/b', every: 366d}]", "sync[0].every: must be at most 365d; lower it"),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), BOUNDS)
+def test_a_bound_is_told_as_it_may_be_written(written, text, told):
+    assert faults(written(text)) == [f"1: {told}"]
+
+
+def test_the_bounds_themselves_are_taken(written):
+    settings = load(
+        written("access: {offline_grace: 3650d, lease: 24h}\ncache: {size: 16MB, scrub: 1s, scrub_rate: 1kB/s}\n")
+    )
+    assert (settings.access.offline_grace, settings.access.lease) == (315_360_000.0, 86400.0)
+    assert (settings.cache.size, settings.cache.scrub, settings.cache.scrub_rate) == (16_000_000, 1.0, 1000.0)
+
+
+@pytest.mark.parametrize("value", [-1, 1e12])
+def test_so_it_is_for_settings_made_in_code(value):
+    with pytest.raises(ValueError, match="must be at"):
+        Settings(freshness={"ref": value})

@@ -94,6 +94,9 @@ class StandIn:
     def intercepts(self, host: str, port: int) -> bool:
         return host == HUB and port in (80, 443)
 
+    def claims(self, name: str, port: int) -> bool:
+        return name == HUB
+
     def tunnel(self, host: str, port: int) -> str | None:
         return None if port == 443 else f"Port {port} is not for tunnels"
 

@@ -35,7 +35,6 @@ WRITES = [
     ("PUT", f"https://cdn-lfs.hf.co/{'a' * 64}"),
     ("POST", "https://cas-server.xethub.hf.co/v1/xorbs/default/x"),
     ("POST", "https://cas-server.xethub.hf.co/shards"),
-    ("OPTIONS", f"{H}/api/models/acme/tiny"),
 ]
 READS = [
     ("GET", f"{H}/acme/tiny/info/refs?service=git-upload-pack"),
@@ -43,6 +42,10 @@ READS = [
     ("POST", f"{H}/acme/tiny.git/info/lfs/locks/verify"),
     ("POST", f"{H}/oauth/token"),
     ("POST", "https://router.huggingface.co/v1/chat/completions"),
+    ("OPTIONS", f"{H}/api/models/acme/tiny"),
+    ("OPTIONS", f"{H}/acme/tiny/resolve/main/x"),
+    ("OPTIONS", f"{H}/acme/tiny.git/git-receive-pack"),
+    ("OPTIONS", "https://www.modelscope.cn/api/v1/repos/models/acme/tiny/commit/master"),
 ]
 
 

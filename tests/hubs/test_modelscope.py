@@ -137,7 +137,7 @@ def test_links() -> None:
     for other in (CDN[:-1], f"{CDN}0", CDN.replace("lfs-objects", "objects"), CDN.replace("/bb/bb/", "/bbb/b/")):
         for query in ("", "?auth_key=1-0-0-x"):
             assert ask(other + query) == Secret(ms.HUB, Kind.BLOB), "bytes of somebody, and not kept, not as a key"
-    assert ask(CDN, "PUT") == Passed(ms.HUB, Kind.UPLOAD)
+    assert ask(CDN, "PUT") == Passed(ms.HUB, Kind.UPLOAD, read=ask(CDN))
 
 
 UPLOADS = [

@@ -182,7 +182,8 @@ def test_without_any_good_set_everything_is_denied_and_says_why(shelf, logged):
     book = shelf.book()
     answer = reason(book)
     assert answer.rule == UNUSABLE and answer.place == f"{file}:3"
-    assert f"{file}:3: rules[0].reason: (repos) is no fact" in answer.reason
+    assert ": own.yaml:3: rules[0].reason: (repos) is no fact" in answer.reason
+    assert str(file) in book.reasons[0] and str(file) in logged(logging.ERROR)[0] and str(file) not in answer.reason
     assert answer.contact == "the operator of this proxy" and answer.tier is Tier.EMBARGO, "no upload passes either"
     assert book.reasons[0].endswith("everything is denied until that is mended")
     assert logged(logging.ERROR)[0].endswith("everything is denied until that is mended")
@@ -577,3 +578,22 @@ async def test_a_mistake_of_ours_is_seen_and_ends_nothing(shelf, logged):
     await until(lambda: denied(book, *ALL) == {"a", "b"})
     assert book.faults == ()
     task.cancel()
+
+
+def test_clients_are_not_told_where_files_lie(shelf, tmp_path):
+    """Neither the file at fault, whatever its directory is called, nor another that it is about."""
+    own = tmp_path / "our own rules"
+    own.mkdir()
+    (own / "own.yaml").write_text(deny("a"))
+    shelf.write(deny("a"), "two.yaml")
+    for paths in ((shelf.rules, own), (own, shelf.rules)):  # the latter is at fault
+        book = shelf.book(*paths)
+        assert str(own) in book.faults[0] and str(shelf.rules) in book.faults[0], "the log is told"
+        answer = reason(book)
+        assert str(tmp_path) not in answer.reason
+        assert f" before: {answer.place.rpartition('/')[2]}: " in answer.reason
+
+
+def test_nor_where_there_is_none(shelf, tmp_path):
+    said = reason(shelf.book(tmp_path / "gone" / "rules")).reason
+    assert ": rules: cannot be read: No such file" in said and str(tmp_path) not in said

@@ -100,3 +100,10 @@ def test_roots_for_upstream_that_are_none(hub: TestHub, tmp_path: Path) -> None:
     done = hubgate("serve", "--config", str(configuration(tmp_path, None, upstream={"ca_file": str(empty)})))
     assert done.returncode == 2
     assert "upstream.ca_file" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_proxy_for_everybody_is_started_with_a_warning(start: Callable[..., Hubgate]) -> None:
+    proxy = start(listen="0.0.0.0:0", clients=["10.0.0.0/8", "0.0.0.0/0"])
+    assert proxy.stop() == 0
+    (line,) = [line for line in proxy.told.splitlines() if "is everybody" in line]
+    assert "WARNING" in line and "hubgate.yaml:" in line and ": clients: 0.0.0.0/0 is everybody who reaches" in line
