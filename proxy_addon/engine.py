@@ -41,7 +41,6 @@ from .core.invalidation import SAFE
 from .core.messages import Finished, Headers, Pass, Reply, Request
 from .core.status import Detail, Fwd
 from .fetch.addresses import is_literal, is_public
-from .hub.classify import ALL
 from .hub.resources import (
     Batch,
     Blob,
@@ -217,10 +216,8 @@ class Engine:
 
     def _holds(self, request: Request) -> bool:
         """A request of ours with a body that is short for certain."""
-        if (
-            self._means.classifier.hub_of(request.host, request.port) != "other"
-            or "transfer-encoding" in request.headers
-        ):
+        hub = self._means.classifier.hub_of(request.host, request.port)
+        if hub != "other" or "transfer-encoding" in request.headers:
             return False
         length = request.headers.get("content-length") or "0"
         return re.fullmatch(r"[0-9]{1,7}", length) is not None and int(length) <= LARGEST_REQUEST
@@ -237,7 +234,7 @@ class Engine:
         return self._means.classifier.hub_of(host, port) is not None
 
     def claims(self, name: str, port: int) -> bool:
-        return self._means.classifier.hub_of(name, 443) in ALL or self.intercepts(name, port)
+        return self._means.classifier.claims(name, port)
 
     def tunnel(self, host: str, port: int) -> str | None:
         """None if a CONNECT to a host that is not ours may be relayed, else the reason phrase to refuse it with."""

@@ -48,6 +48,10 @@ class Classifier:
                 return hub.HUB
         return "other" if any(other.matches(host, port) for other in self._others) else None
 
+    def claims(self, name: str, port: int) -> bool:
+        """Whether who asks for this name means one of our hosts. A hub is meant on any port."""
+        return any(hub.is_ours(name) for hub in self._hubs) or self.hub_of(name, port) is not None
+
     def classify(
         self, method: str, scheme: str, host: str, port: int, path: str, query: str, body_digest: str = ""
     ) -> Resource:

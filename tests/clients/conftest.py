@@ -84,6 +84,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory, hub: TestHub) -> tuple[P
     """A CA directory, and the bundle that `hubgate env` has written for clients."""
     folder = tmp_path_factory.mktemp("authority")
     config = configuration(folder, hub)
+    assert hubgate("ca", "init", "--config", str(config)).returncode == 0
     done = hubgate("env", "--config", str(config), "--proxy-url", "http://127.0.0.1:1")
     assert done.returncode == 0, done.stderr
     return folder / "ca", Path(exported(done.stdout)["SSL_CERT_FILE"])
