@@ -73,7 +73,7 @@ class Hubgate:
         self.door = door
         self.draining = False
         self.open = Open()
-        self.holding = Holding(self.open)
+        self.holding, self.waiting = Holding(self.open), Holding(self.open)
         self.limits = limits or Limits()
         self._patience = Patience(self.limits, connections.cut, connections.waits_for_us)
         self._admitted: dict[str, asyncio.WriteTransport | None] = {}

@@ -6,7 +6,8 @@ engine takes never sees mitmproxy's own hooks: one hook of ours asks the engine,
 in both directions. Anything unexpected ends in a 503 with an id; no path leads from a fault to a request upstream.
 
 mitmproxy's private parts this rests on, to be looked at when it changes: `HttpLayer.connections/streams/make_stream`,
-the states of `HttpStream`, `Http1Server.state/buf`, `BufferedH2Connection`, `ConnectionHandler.transports`.
+the states of `HttpStream`, `Http1Server.state/buf`, `BufferedH2Connection`,
+`ConnectionHandler.transports/max_conns`.
 """
 
 from __future__ import annotations

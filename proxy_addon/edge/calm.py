@@ -5,10 +5,11 @@ before it is answered (CVE-2023-44487), PING, SETTINGS, PRIORITY, DATA without d
 knows, whatever is for a stream that is over (CVE-2019-9511 to 9518, CVE-2024-27316, CVE-2025-8671). Each takes from
 one bucket, as in nghttp2, which calls them stream resets and glitches, and has 1000 and 33 a second of each
 (`nghttp2_option_set_stream_reset_rate_limit`, `..._glitch_rate_limit`); ours cost more, so that it is twice the streams
-that may be open at once. Free is what brings something: a request, bytes of a body, a reset of what is being answered,
-and WINDOW_UPDATE in the measure that Envoy has, two for each request and ten for each DATA frame that was sent
-(`max_inbound_window_update_frames_per_data_frame_sent`). Whoever has an empty bucket is sent away before anything of
-what came with that frame is begun: GOAWAY, ENHANCE_YOUR_CALM (RFC 9113 §10.5).
+that may be open at once. Free is what brings something: a request, bytes of a body, a reset of what is being answered
+or, one for each frame of an answer, of what is over, and WINDOW_UPDATE in the measure that Envoy has, two for each
+request and ten for each DATA frame that was sent (`max_inbound_window_update_frames_per_data_frame_sent`). Whoever has
+an empty bucket is sent away before anything of what came with that frame is begun: GOAWAY, ENHANCE_YOUR_CALM (RFC 9113
+§10.5).
 """
 
 from __future__ import annotations
@@ -40,10 +41,13 @@ class Calm:
         self._clock, self._at, self._left = clock, clock(), float(AT_ONCE)
         self._updates = 1  # WINDOW_UPDATE that are free
         self._last = 0  # the request that was begun last
+        self._late = 0  # resets of what is over that are free
 
     def sent(self, frames: int) -> None:
-        """DATA frames went out."""
+        """Of replies. Each may be on its way to a client that has left: then many answer it with a reset of their own
+        (RFC 9113 §5.1, STREAM_CLOSED)."""
         self._updates += _UPDATES_A_FRAME * frames
+        self._late += frames
 
     def came(self, frame: Frame, streams: Mapping[int, H2Stream]) -> None:
         """Raises TooMuch. `streams`: as they are before the frame."""
@@ -74,6 +78,9 @@ class Calm:
             case RstStreamFrame():
                 stream = streams.get(frame.stream_id)
                 free = _alive(stream) and bool(stream.state_machine.headers_sent)
+                if not _alive(stream) and self._late:
+                    self._late -= 1
+                    free = True
             case _:
                 free = False
         return 0.0 if free else 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 
 from mitmproxy import connection, ctx
 from mitmproxy.addons.proxyserver import Proxyserver
@@ -16,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that a client has for the rest of what was sent when its connection ends.
 LINGER = 5.0
+#: Connections to one address for one client's connection: as many as it may have streams. mitmproxy has five, and a
+#: sixth upload waits for one of them to end, while nothing more of them is read because it waits.
+OUTWARD = 100
 
 
 def of(client: connection.Client) -> ProxyConnectionHandler:
@@ -30,7 +34,9 @@ def reader(context: Context) -> PacedReader | None:
 
 def begin(client: connection.Client) -> asyncio.WriteTransport | None:
     """Before the first byte is read: from now on `wait` can tell it to wait. What is returned is for `end`."""
-    io = of(client).transports[client]
+    handler = of(client)
+    handler.max_conns = defaultdict(lambda: asyncio.Semaphore(OUTWARD))
+    io = handler.transports[client]
     if isinstance(io.reader, asyncio.StreamReader):
         io.reader = PacedReader(io.reader)  # type: ignore[assignment]
     return io.writer.transport if isinstance(io.writer, asyncio.StreamWriter) else None

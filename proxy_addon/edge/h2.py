@@ -17,7 +17,7 @@ from h2.errors import ErrorCodes
 from mitmproxy.proxy import commands, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.events import ConnectionClosed, DataReceived, Event
-from mitmproxy.proxy.layers.http._events import ResponseData
+from mitmproxy.proxy.layers.http._events import ResponseData, ResponseEndOfMessage, ResponseHeaders
 from mitmproxy.proxy.layers.http._http2 import Http2Server, StreamState
 
 from .calm import Calm, CalmBuffer, TooMuch
@@ -61,6 +61,8 @@ class PacedHttp2Server(Http2Server):
             self._came += len(event.data)
         elif isinstance(event, ResponseData):
             self._calm.sent(1 + len(event.data) // self.h2_conn.max_outbound_frame_size)
+        elif isinstance(event, (ResponseHeaders, ResponseEndOfMessage)):
+            self._calm.sent(1)
         yield from super()._handle_event(event)
         if isinstance(event, DataReceived) and self._overlong():
             self.h2_conn.incoming_buffer._data.clear()

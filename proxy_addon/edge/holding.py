@@ -2,7 +2,8 @@
 
 A request that the engine takes is collected whole, and one that is relayed waits here while upstream is not there yet:
 by HTTP/2 that is a hundred bodies on each connection of one client. All together may have `TOTAL`, one client `SHARE`
-of it; a body that finds no room is answered 503, and what waits to be relayed is not read any further (`owing`).
+of it; a body that finds no room is answered 503, and what waits to be relayed is not read any further (`owing`). Each
+has room of its own: while upstream is not to be reached uploads wait, and what the cache answers must not be refused.
 
 Bytes are held for as long as somebody has them, which is not always as long as there is a client: what is asked for
 many goes on without the first. So a body is a value that gives back its place when it is freed, and to leave early

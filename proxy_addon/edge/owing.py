@@ -1,8 +1,8 @@
 """What the client of one connection owes, looked at after every event; and when it has to wait.
 
 mitmproxy keeps in memory what comes while a stream is paused, without bound: a body that is sent while upstream is not
-there yet. So once a stream has so much waiting, or its client all that it may have in memory, nothing more is read
-until it goes on.
+there yet. So once a stream has so much waiting, or its client all that may wait of it, nothing more is read until
+it goes on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _EVENT = 512  # bytes of one that brings none
 
 
 class Gate(Protocol):
-    holding: Holding
+    waiting: Holding
 
     def deadline(self, context: Context, *, armed: bool) -> None:
         """Start, or call off, the time within which a header block has to be finished."""
@@ -44,7 +44,7 @@ class Owing:
         self._gate, self._context = gate, context
         self._begun: tuple[str, int] | None = None
         self._held = False
-        self._waits = gate.holding.begin(context.client.peername[0])
+        self._waits = gate.waiting.begin(context.client.peername[0])
 
     def after(
         self,

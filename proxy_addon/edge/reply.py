@@ -37,6 +37,7 @@ from .framing import Framing
 from .h1 import Answered, response
 from .h2 import PacedHttp2Server
 from .held import HeldBody
+from .holding import Holding
 from .intake import Place, Refusal
 from .pump import Exchange
 from .relay import PacedReader
@@ -49,6 +50,7 @@ class Gate(owing.Gate, Protocol):
     """What the layers need of the addon."""
 
     engine: Engine
+    holding: Holding
     draining: bool
     door: Door | None
 

@@ -129,6 +129,32 @@ async def test_who_cancels_what_is_being_answered_may_do_so_for_ever(engine: Sta
     await peer.until(lambda: last in peer.got)
 
 
+async def test_who_leaves_what_has_been_answered_meanwhile_may_do_so_for_ever(engine: StandIn, hub: Opener) -> None:
+    """Its end is on the way to the client, or waits there to be read."""
+    engine.quickly["/a"] = text("a")
+    peer = Peer(await hub("h2"), window=1000)
+    for _ in range(AT_ONCE + 100):
+        stream = peer.get("/a")
+        await peer.until(lambda: stream in peer.ended)  # noqa: B023
+        peer.client.send(frame(3, 0, stream, RST))
+    last = peer.get("/a")
+    await peer.until(lambda: last in peer.ended)
+
+
+async def test_who_refuses_each_frame_of_what_it_has_left_is_not_sent_away(engine: StandIn, hub: Opener) -> None:
+    """As libraries do that have forgotten the stream by then."""
+    frames = 2 * AT_ONCE
+    serves(engine, "/long", Pattern(frames * 16384))
+    engine.quickly["/a"] = text("a")
+    peer = Peer(await hub("h2"), window=frames * 16384)
+    peer.h2.increment_flow_control_window(frames * 16384)
+    stream = peer.get("/long")
+    await peer.until(lambda: stream in peer.ended)
+    peer.client.send(frame(3, 0, stream, RST) * frames)
+    last = peer.get("/a")
+    await peer.until(lambda: last in peer.ended)
+
+
 async def test_who_takes_a_long_reply_in_small_steps_gets_all_of_it(engine: StandIn, hub: Opener) -> None:
     steps = AT_ONCE
     body = Pattern(1000 * (steps + 1))
@@ -219,3 +245,12 @@ def test_window_updates_for_what_was_sent_are_free() -> None:
         calm.came(HeadersFrame(number), {})
     calm.sent(50)
     assert good_for(calm, update, {}) == AT_ONCE + 1 + 2 * 3 + 20 * 50
+
+
+def test_one_reset_for_each_frame_of_what_is_over_is_free() -> None:
+    calm = Calm(Clock())
+    calm.sent(50)
+    assert good_for(calm, RstStreamFrame(1), {1: stream(answered=True)}, 1000) == 1000
+    assert good_for(calm, RstStreamFrame(3), {}) == 50 + AT_ONCE
+    calm.sent(1000)
+    assert good_for(calm, RstStreamFrame(5), {5: stream()}) == 0, "of a request that is not answered"

@@ -111,7 +111,7 @@ type Connect = Callable[..., Awaitable[Client]]
 @pytest.fixture
 async def addon(engine: StandIn) -> Hubgate:
     made = Hubgate(engine)
-    made.holding = Holding(made.open, TOTAL, SHARE)
+    made.holding, made.waiting = (Holding(made.open, TOTAL, SHARE) for _ in range(2))
     return made
 
 
@@ -332,7 +332,7 @@ async def test_what_was_collected_and_then_relayed_is_let_go(addon: Hubgate, eng
 async def test_what_waits_for_upstream_counts_and_is_not_read_past_the_share(
     addon: Hubgate, engine: StandIn, hub: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By HTTP/2 a hundred streams may each have some waiting."""
+    """By HTTP/2 a hundred streams may each have some waiting. What is collected has room all the while."""
     go = asyncio.Event()
 
     async def resolve(host: str, port: int) -> tuple[str, int]:
@@ -350,9 +350,13 @@ async def test_what_waits_for_upstream_counts_and_is_not_read_past_the_share(
     ]
     assert isinstance(own, PacedReader)
     await until(lambda: own.held)
-    assert SHARE < held(addon) < SHARE + 256 * KIB < 40 * 32 * KIB
+    assert SHARE < addon.waiting.held < SHARE + 256 * KIB < 40 * 32 * KIB
+    engine.quickly["/quick"] = text("done")
+    other = await hub()
+    post(other, SHARE, SHARE)
+    assert (await other.reply())[0] == 200
     go.set()
-    await until(lambda: held(addon) == 0)
+    await until(lambda: addon.waiting.held == 0)
 
 
 async def test_who_leaves_is_counted_whatever_he_has_asked(addon: Hubgate, hub: Connect) -> None:
