@@ -3,7 +3,8 @@
 A repo is *public* while a request without any credential has lately succeeded upstream (`PROOF_LASTS`). Only what such
 a request brought is ever shared. The proof is kept with the stored responses, so that it survives a restart and the
 cache works while the hub is down. What refused an anonymous request is remembered for a short while in memory, so that
-each request with a token does not first cost an anonymous one.
+each request with a token does not first cost an anonymous one; and so is its moment, since an answer to what was asked
+before it proves nothing any more.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ..core.messages import Headers, Request, StoredResponse
 
 PROOF_LASTS = 24 * 3600.0  # seconds
 _REFUSAL_LASTS = 300.0
+_UNDER_WAY = 3600.0  # so long an answer may take, and no wall clock that was set back matters for longer
 _RENEW = 600.0  # a younger proof is not written again
 _LISTING, _VIEWING, _PULLING, _SHOWING = "listing:", "viewing:", "pulling:", "showing:"
 _CARD = "README.md"
@@ -64,27 +66,37 @@ class PublicRepos:
     ) -> None:
         self._rows, self._clock, self._last = rows, clock, PROOF_LASTS + stale_if_error
         self._refused: TTLCache[str, bool] = TTLCache(16384, _REFUSAL_LASTS, timer)
+        self._ended: TTLCache[str, float] = TTLCache(16384, _UNDER_WAY, timer)  # when, by the clock
         self._unwritten: TTLCache[str, bool] = TTLCache(16384, PROOF_LASTS, timer)  # proofs that the disk refused
         self._refuted: LRUCache[str, bool] = LRUCache(16384)  # whose proofs the disk may have still
 
     def seen(self, view: View, repo: str) -> bool:
         """Proven, as far as can be seen from there."""
-        return repo not in self._refuted and self._holds(view.responses(_row(repo)) or ())
+        return any(name not in self._refuted and self._holds(view.responses(_row(name)) or ()) for name in _by(repo))
 
     async def proven(self, repo: str) -> bool:
-        return self._holds(await self._proofs(repo)) or repo in self._unwritten
+        for name in _by(repo):
+            if self._holds(await self._proofs(name)) or name in self._unwritten:
+                return True
+        return False
 
     async def known(self, repo: str) -> bool:
         """Proven once, not too long ago, and not refused since: what may be served while nobody can be asked. A proof
         from a time that is yet to be is as good as a young one."""
-        rows = await self._proofs(repo)
-        return bool(rows) and self._clock() - rows[0].response_time < self._last
+        for name in _by(repo):
+            rows = await self._proofs(name)
+            if rows and self._clock() - rows[0].response_time < self._last:
+                return True
+        return False
 
     def refused(self, repo: str) -> bool:
         """An anonymous request was refused a short while ago."""
         return repo in self._refused
 
-    async def note_success(self, repo: str) -> None:
+    async def note_success(self, repo: str, asked: float) -> None:
+        """By a request of the moment `asked`, in seconds of the clock; it says nothing if it was refused since."""
+        if asked < self._ended.get(repo, asked):
+            return
         self._refused.pop(repo, None)
         self._refuted.pop(repo, None)
         now = self._clock()
@@ -99,11 +111,16 @@ class PublicRepos:
     async def note_refusal(self, repo: str) -> None:
         """Raises OSError if an older proof cannot be taken off the disk; here it counts no more."""
         self._refused[repo] = True
-        await self._disprove(repo, f"{_SHOWING}{repo}")
+        await self._end(repo, f"{_SHOWING}{repo}")
 
     async def forget(self, repo: str) -> None:
         """The repo was changed: who may see it is to be asked again. Raises OSError as `note_refusal` does."""
-        await self._disprove(repo, *(f"{each}{repo}" for each in (_LISTING, _VIEWING, _PULLING, _SHOWING)))
+        await self._end(repo, *(f"{each}{repo}" for each in (_LISTING, _VIEWING, _PULLING, _SHOWING)))
+
+    async def _end(self, *repos: str) -> None:
+        for repo in repos:
+            self._ended[repo] = self._clock()
+        await self._disprove(*repos)
 
     async def _disprove(self, *repos: str) -> None:
         for repo in repos:
@@ -156,6 +173,11 @@ def giving(repo: Named, path: str, status: int) -> str:
     """The name of the proof that comes with a file of the repo, or with another answer to who has asked for one. Of a
     gated repo all may have the card, and hear that there is no such file; of any, that it has moved."""
     return repo.key if status == 200 and path != _CARD else showing(repo)
+
+
+def _by(repo: str) -> tuple[str, ...]:
+    """The proofs by which it is proven: who gives a repo's files to all shows all of it."""
+    return (repo, repo.removeprefix(_SHOWING)) if repo.startswith(_SHOWING) else (repo,)
 
 
 def _row(repo: str) -> str:

@@ -27,7 +27,7 @@ from .agent import asking_for, plainly
 from .confided import Confided
 from .due import whole_of
 from .means import Means
-from .mirrored import first_good
+from .mirrored import first_good, is_page
 from .permission import Permission, refuses
 from .relay import failed_with, failure, relay, standing_in
 from .replies import forbids_storing, not_cached, only_if_cached
@@ -137,8 +137,7 @@ class Documents:
             if held is not None and await tells_the_same(doc, answer, old, held, data):
                 return await self._renewed(doc, answer, old, held)
         stored, body = await kept(means.rules, doc, answer, data)
-        if doc.repo is not None:
-            await means.public.note_success(_proof(doc, stored.status))
+        await self._proven(doc, stored, answer)
         with means.unless_disk_refuses():
             await blobs.keep(means, stored.blob or "", body)
             await self._put(doc, stored)
@@ -147,9 +146,13 @@ class Documents:
     async def _renewed(self, doc: Document, answer: Answer, old: StoredResponse, held: bytes) -> Kept:
         new = renewed(answer, old)
         await self._put(doc, new)
-        if doc.repo is not None:
-            await self._means.public.note_success(_proof(doc, new.status))
+        await self._proven(doc, new, answer)
         return Kept(new, Outcome(fwd_status=answer.status, stored=True), held)
+
+    async def _proven(self, doc: Document, stored: StoredResponse, answer: Answer) -> None:
+        """A page is as good as any text where text was asked for, but may be one where people log in."""
+        if doc.repo is not None and not is_page(stored.headers):
+            await self._means.public.note_success(_proof(doc, stored.status), answer.request_time)
 
     async def _put(self, doc: Document, stored: StoredResponse) -> None:
         key = self._key(doc)

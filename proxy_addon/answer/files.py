@@ -185,8 +185,7 @@ class Files:
 
     async def _known(self, file: File) -> bool:
         """Which commit it is may be said to all."""
-        public = self._means.public
-        return await public.known(file.repo.key) or await public.known(showing(file.repo))
+        return await self._means.public.known(showing(file.repo))
 
     async def _ask(self, request: Request, file: File, outcome: Outcome, *, hurry: bool) -> Found | Refused | Reply:
         agent = agent_of(request.headers)

@@ -133,7 +133,7 @@ class Heads:
             return read
         row, facts, commit = read.row, read.facts, read.row.headers.get("x-repo-commit") or ""
         if commit:
-            await means.public.note_success(self.proof(file, row.status))
+            await means.public.note_success(self.proof(file, row.status), row.request_time)
             await means.keep(read.file.key, (row,))  # before the branch leads to it
             if not file.pinned:
                 await means.keep(file.ref_key, (ref_row(row, commit),))
@@ -141,7 +141,7 @@ class Heads:
             if facts is not None:
                 await self._places.note(row)
         elif row.status != 404:  # it has moved, as anybody may know
-            await means.public.note_success(self.proof(file, row.status))
+            await means.public.note_success(self.proof(file, row.status), row.request_time)
             await means.keep(file.key, (row,))
         if facts is not None and facts.location and self.may_follow(facts.location):
             self._locations[file.key] = facts.location

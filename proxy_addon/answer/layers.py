@@ -126,7 +126,7 @@ class Layers:
         size = size_told(answer)
         if size is None:
             return None
-        await means.public.note_success(pulling(layer.repo))
+        await means.public.note_success(pulling(layer.repo), answer.request_time)
         row = _row(layer, answer, size)
         await means.keep(layer.key, (row,))
         return row

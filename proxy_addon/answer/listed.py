@@ -133,7 +133,7 @@ class Listed:
             if given:
                 if location:
                     self._locations[file.key] = location
-                await self._means.public.note_success(self.proof(file, 200))
+                await self._means.public.note_success(self.proof(file, 200), answer.request_time)
                 return None
             if answer.status in FAILURES:
                 fault = answer.failure()
@@ -192,7 +192,7 @@ class Listed:
     async def _by_link(self, file: File, answer: Answer, told: ms.Linked) -> Found | Refused:
         if told.size is None:
             return ABSENT
-        await self._means.public.note_success(self.proof(file, 200))
+        await self._means.public.note_success(self.proof(file, 200), answer.request_time)
         entry = ms.Entry(told.sha256, told.size, "", True)
         row = StoredResponse(
             status=200,

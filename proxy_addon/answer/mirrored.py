@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ..core.errors import UpstreamFailed
-from ..core.messages import Request
+from ..core.messages import Headers, Request
 from ..core.reuse import FAILURES
 from ..fetch.upstream import Answer
 from .means import Means
@@ -18,9 +18,13 @@ from .means import Means
 _PAGE = ("text/html", "application/xhtml")
 
 
+def is_page(headers: Headers) -> bool:
+    return (headers.get("content-type") or "").lower().startswith(_PAGE)
+
+
 def a_page(answer: Answer, base: str) -> UpstreamFailed | None:
     """What is wrong with a success that is a page for browsers, and closed then."""
-    if answer.status != 200 or not (answer.headers.get("content-type") or "").lower().startswith(_PAGE):
+    if answer.status != 200 or not is_page(answer.headers):
         return None
     answer.close()
     return UpstreamFailed(f"{base.partition('://')[2]} sent a page where a document was due")

@@ -28,8 +28,13 @@ HOP_BY_HOP = frozenset(
 )
 _COOKIES = frozenset({"set-cookie", "set-cookie2"})
 _CREDENTIAL = re.compile(
-    r"token|secret|password|credential|session|signature|csrf|xsrf|api-?key|(^|-)auth($|-)|-api$|authorization"
-    r"|^authentication-info|^cookie2?$"
+    r"token|secret|password|credential|session|signature|csrf|xsrf|api-?key|(access|subscription)-key|-api$"
+    r"|(^|-)auth($|-)|authorization|^authentication-info|^cookie2?$"
+)
+
+#: Cookies of load balancers, which tell connections apart and not people (Cloudflare, AWS, Alibaba Cloud, Azure, F5).
+_NOBODYS = re.compile(
+    r"\s*(__cf_bm|_cfuvid|__cflb|AWSALB(TG)?(CORS)?|AWSELB(CORS)?|acw_tc|ARRAffinity(SameSite)?|BIGipServer[^=]*)="
 )
 
 #: What describes the bytes on disk, and the key they are under: a 304 or a HEAD brings neither (RFC 9111 §3.2).
@@ -49,7 +54,11 @@ def is_credential(name: str) -> bool:
 def unlocks(headers: Headers) -> bool:
     """Whether a request may have been answered because of who sent it. RFC 9111 §3.5 asks so of Authorization; servers
     know people by cookies and by fields of their own as well."""
-    return any(is_credential(name) for name in map(str.lower, dict(headers.fields)) if name not in HOP_BY_HOP)
+    return any(
+        is_credential(name) and not (name == "cookie" and all(map(_NOBODYS.match, value.split(";"))))
+        for name, value in ((name.lower(), value) for name, value in headers)
+        if name not in HOP_BY_HOP
+    )
 
 
 def storable_fields(headers: Headers, rules: Directives) -> Headers:

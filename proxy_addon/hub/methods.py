@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from .resources import Blob, Document, File, Kind, Layer, Passed, Plain, Resource, Xorb
+from .resources import Blob, Document, File, Kind, Layer, Passed, Plain, Reconstruction, Resource, Secret, Xorb
 from .subjects import subject_of
 
 #: Below these stands what a hub's clients call: where nothing is known of a URL, it may write.
@@ -32,7 +32,7 @@ def otherwise(method: str, path: str, found: Passed, got: Resource) -> Passed:
 
 def _gives(path: str, got: Resource) -> bool:
     match got:
-        case File() | Layer() | Blob() | Xorb():
+        case File() | Layer() | Blob() | Xorb() | Reconstruction():
             return True
         case Document(what="commit"):
             return False
@@ -40,4 +40,6 @@ def _gives(path: str, got: Resource) -> bool:
             return subject_of(got) is not None
         case Plain(about=about) if about is not None and not path.startswith(_CALLED):
             return about.rev is not None or about.path is not None
+        case Secret(about=about):  # rows of the viewer
+            return about is not None and not path.startswith(_CALLED)
     return False

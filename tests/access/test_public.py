@@ -31,7 +31,7 @@ async def test_a_proof_lasts_a_day_and_is_then_remembered_for_a_while() -> None:
     rows = DictView(responses := DictResponses())
     repos = PublicRepos(responses, clock, clock, stale_if_error=STALE)
     assert not await repos.proven("r") and not repos.seen(rows, "r") and not await repos.known("r")
-    await repos.note_success("r")
+    await repos.note_success("r", clock.now)
     clock.now += PROOF_LASTS - 1
     assert await repos.proven("r") and repos.seen(rows, "r")
     clock.now += 2
@@ -45,35 +45,35 @@ async def test_a_proof_lasts_a_day_and_is_then_remembered_for_a_while() -> None:
 async def test_a_clock_that_jumps_back_prolongs_nothing() -> None:
     clock = Hands()
     repos = PublicRepos(DictResponses(), clock, clock, stale_if_error=STALE)
-    await repos.note_success("r")
+    await repos.note_success("r", clock.now)
     clock.now -= PROOF_LASTS + 1
     assert not await repos.proven("r")
-    await repos.note_success("r")
+    await repos.note_success("r", clock.now)
     assert await repos.proven("r")
 
 
 async def test_a_refusal_ends_the_proof_at_once_and_is_forgotten_soon() -> None:
     clock, rows = Hands(), DictResponses()
     repos = PublicRepos(rows, clock, clock, stale_if_error=STALE)
-    await repos.note_success("r")
+    await repos.note_success("r", clock.now)
     await repos.note_refusal("r")
     assert repos.refused("r") and not await repos.proven("r") and not await repos.known("r")
     clock.now += 301
     assert not repos.refused("r") and not await repos.known("r")
-    await repos.note_success("r")
+    await repos.note_success("r", clock.now)
     assert await repos.proven("r") and not repos.refused("r")
 
 
 async def test_a_young_proof_is_not_written_again() -> None:
     clock, rows = Hands(), DictResponses()
     repos = PublicRepos(rows, clock, clock, stale_if_error=STALE)
-    await repos.note_success("r")
+    await repos.note_success("r", clock.now)
     first = rows.rows["public:r"]
     clock.now += 599
-    await repos.note_success("r")
+    await repos.note_success("r", clock.now)
     assert rows.rows["public:r"] is first
     clock.now += 2
-    await repos.note_success("r")
+    await repos.note_success("r", clock.now)
     assert rows.rows["public:r"][0].response_time == clock.now
 
 
@@ -85,7 +85,7 @@ async def test_a_disk_that_refuses_rows_takes_no_proof_away() -> None:
     clock = Hands()
     repos = PublicRepos(Refusing(), clock, clock, stale_if_error=STALE)
     await repos.note_refusal("other")
-    await repos.note_success("r")
+    await repos.note_success("r", clock.now)
     assert await repos.proven("r") and not await repos.proven("other")
     await repos.note_refusal("r")
     assert not await repos.proven("r")
@@ -96,10 +96,45 @@ async def test_a_repo_that_was_changed_is_proven_no_more_nor_is_its_listing() ->
     repos = PublicRepos(DictResponses(), clock, clock, stale_if_error=STALE)
     repo = Repo("huggingface", "models", "org/name")
     for key in (repo.key, listing(repo)):
-        await repos.note_success(key)
+        await repos.note_success(key, clock.now)
     await repos.forget(repo.key)
     assert not await repos.proven(repo.key) and not await repos.proven(listing(repo))
     assert not repos.refused(repo.key)
+
+
+@pytest.mark.parametrize("ends", ["note_refusal", "forget"])
+async def test_an_answer_to_what_was_asked_before_comes_too_late(ends: str) -> None:
+    clock = Hands()
+    repos, asked = PublicRepos(DictResponses(), clock, clock, stale_if_error=STALE), clock.now
+    clock.now += 1
+    await getattr(repos, ends)("r")
+    for repo in ("r", "showing:r"):
+        await repos.note_success(repo, asked)
+        assert not await repos.proven(repo) and not await repos.known(repo)
+    assert repos.refused("r") == (ends == "note_refusal")
+    await repos.note_success("r", clock.now)
+    assert await repos.proven("r") and not repos.refused("r")
+
+
+async def test_a_clock_that_was_set_back_after_a_refusal_matters_for_an_hour() -> None:
+    clock, timer = Hands(), Hands()
+    repos = PublicRepos(DictResponses(), clock, timer, stale_if_error=STALE)
+    await repos.note_refusal("r")
+    clock.now -= 10 * PROOF_LASTS
+    timer.now += 3601
+    await repos.note_success("r", clock.now)
+    assert await repos.proven("r")
+
+
+async def test_who_gives_the_files_to_all_shows_the_card_as_well() -> None:
+    clock, rows = Hands(), DictResponses()
+    repos, view = PublicRepos(rows, clock, clock, stale_if_error=STALE), DictView(rows)
+    repo = Repo("huggingface", "models", "org/name")
+    await repos.note_success(repo.key, clock.now)
+    for name, holds in ((showing(repo), True), (listing(repo), False)):
+        assert (await repos.proven(name), await repos.known(name), repos.seen(view, name)) == (holds,) * 3
+    await repos.note_refusal(repo.key)
+    assert not await repos.known(showing(repo)) and not repos.seen(view, showing(repo))
 
 
 def test_what_a_gated_repo_shows_to_all_is_no_proof_that_its_files_are_open() -> None:
@@ -141,7 +176,7 @@ async def test_a_proof_that_the_disk_does_not_let_go_counts_no_more() -> None:
     clock, rows = Hands(), Failing()
     repos, view = PublicRepos(rows, clock, clock, stale_if_error=STALE), DictView(rows)
     for repo in ("r", "showing:r"):
-        await repos.note_success(repo)
+        await repos.note_success(repo, clock.now)
     rows.fails = True
     with pytest.raises(OSError, match="left"):
         await repos.note_refusal("r")
@@ -153,5 +188,5 @@ async def test_a_proof_that_the_disk_does_not_let_go_counts_no_more() -> None:
     assert not repos.seen(view, "r") and "public:r" in rows.rows
     assert not await repos.proven("r") and not await repos.known("showing:r")
     assert rows.rows == {}, "the next who asks takes it off the disk"
-    await repos.note_success("r")
+    await repos.note_success("r", clock.now)
     assert await repos.proven("r") and repos.seen(view, "r")

@@ -35,6 +35,7 @@ REFUSED: list[tuple[str, Fields, int, Fields, str]] = [
         ("GET", [(name, "x")], 200, [FRESH], "authorization")
         for name in (
             *("Authorization", "Cookie", "PRIVATE-TOKEN", "Job-Token", "X-Api-Key", "apikey", "X-JFrog-Art-Api"),
+            *("X-Access-Key", "Ocp-Apim-Subscription-Key"),
             *("X-Auth", "X-Amz-Security-Token", "X-Goog-Signature", "X-Session-Id"),
         )
     ),
@@ -57,6 +58,22 @@ REFUSED: list[tuple[str, Fields, int, Fields, str]] = [
 @pytest.mark.parametrize(("method", "asked", "status", "headers", "reason"), REFUSED)
 def test_refused(method: str, asked: Fields, status: int, headers: Fields, reason: str) -> None:
     assert storable(get(asked, method=method), status, Headers(headers), START, Terms()) == NotStorable(reason)
+
+
+@pytest.mark.parametrize(
+    ("cookie", "kept"),
+    [
+        ("__cf_bm=x", True),
+        ("AWSALB=a; AWSALBCORS=b;acw_tc=c", True),
+        ("_cfuvid=x; session=alice", False),
+        ("AWSALBum=x", False),
+        ("my__cf_bm=x", False),
+        ("", False),
+    ],
+)
+def test_a_cookie_of_a_load_balancer_names_nobody(cookie: str, kept: bool) -> None:
+    plan = storable(get([("Cookie", cookie)]), 200, Headers([FRESH]), START, Terms())
+    assert isinstance(plan, StoreAs) == kept
 
 
 def test_a_private_cache_may_keep_what_is_private() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Literal
 
 import pytest
@@ -12,7 +13,7 @@ from proxy_addon.core.messages import Headers, StoredResponse
 from proxy_addon.core.reuse import on_upstream_failure
 from proxy_addon.core.storing import Terms
 from tests.conftest import Starter
-from tests.engine.rig import Clock, Rig, request_for
+from tests.engine.rig import Clock, Rig, request_for, until
 from tests.hub import Repo, TestHub
 
 HF, MS = "https://huggingface.co", "https://www.modelscope.cn"
@@ -68,6 +69,20 @@ async def test_nor_if_it_is_still_the_same(hub: TestHub, start: Starter, clock: 
     hub.knob(path="/me/was-open/raw/*/README.md", status=304)
     clock.leap(DAY + 3600)
     assert "fwd-status=304" in (await r.get(card)).cache
+    assert (await r.get(url)).status == 401
+
+
+async def test_nor_does_a_page_that_wants_people_to_log_in(
+    hub: TestHub, start: Starter, clock: Clock, repo: Repo
+) -> None:
+    r, url = await start(), f"{HF}/me/was-open/resolve/{repo.head}/w.bin"
+    await warm(r, url)
+    repo.private = True
+    hub.knob(path="/me/was-open/raw/*", status=200, body="<html>", content_type="text/html; charset=utf-8")
+    clock.leap(DAY + 3600)
+    for _ in range(2):
+        assert (await r.get(TEXT)).body == b"<html>"
+    assert len(hub.requests(path="/me/was-open/raw/*")) == 2
     assert (await r.get(url)).status == 401
 
 
@@ -190,6 +205,44 @@ async def test_what_is_still_open_goes_on_for_that_long(
         assert got.body == body and "detail=offline" in got.cache
     clock.leap(DAY + 600)
     assert [(await r.get(url)).status for url in urls] == [504] * 4
+
+
+async def test_an_answer_from_before_a_refusal_opens_nothing_again(
+    hub: TestHub, start: Starter, clock: Clock, repo: Repo
+) -> None:
+    r, url = await start(), f"{HF}/me/was-open/resolve/{repo.head}/w.bin"
+    await warm(r, url, TEXT)
+    clock.leap(DAY + 3600)
+    hub.clear()
+    hub.knob(path="/me/was-open/raw/*", hold="midway", hold_at=0)
+    late = asyncio.create_task(r.get(TEXT, {"Cache-Control": "no-cache"}))
+    await until(lambda: hub.requests(path="/me/was-open/raw/*", status=200), "an answer that is under way")
+    clock.leap(1)
+    repo.private = True
+    assert (await r.get(url)).status == 401
+    hub.release("midway")
+    assert (await late).status == 200
+    clock.leap(400)
+    assert (await r.get(url)).status == 401
+    hub.stop()
+    assert (await r.get(url)).status >= 500
+
+
+@pytest.mark.parametrize("on", ["huggingface", "modelscope"])
+async def test_who_reads_other_files_each_day_has_the_card_when_the_hub_is_down(
+    hub: TestHub, start: Starter, clock: Clock, on: Literal["huggingface", "modelscope"]
+) -> None:
+    made = hub.add(Repo("me/read", files=FILES, storage=STORAGE, hub=on))
+    base = f"{HF}/me/read/resolve/{made.head}/" if on == "huggingface" else f"{MS}/models/me/read/resolve/{made.head}/"
+    r, card = await start(), f"{base}README.md"
+    await warm(r, card, f"{base}config.json")
+    for _ in range(9):
+        clock.leap(DAY + 60)
+        assert (await r.get(f"{base}config.json")).status == 200
+    hub.stop()
+    for _ in range(2):
+        assert (await r.get(card)).body == b"# hi\n"
+        clock.leap(DAY + 60)
 
 
 async def test_a_layer_that_is_to_be_validated_is_no_stale_one(

@@ -17,6 +17,7 @@ from tests.hub import TestHub
 NO_DEV = "version: 1\nrules:\n  - {{id: no-dev, effect: deny, match: {{repo: acme/tiny, revision: {}}}, reason: no}}\n"
 NO_CODE = 'version: 1\nrules:\n  - {id: no-code, effect: deny, match: {pickle_imports: "os.*"}, reason: no}\n'
 NO_MS = "version: 1\nrules:\n  - {id: no-ms, effect: deny, match: {hub: modelscope, repo: acme/tiny}, reason: no}\n"
+NO_DATA = "version: 1\nrules:\n  - {id: no-data, effect: deny, match: {repo: acme/tiny-ds}, reason: no}\n"
 
 type Ruled = Callable[..., Awaitable[Rig]]
 
@@ -77,6 +78,25 @@ async def test_no_method_gives_what_get_is_denied(hub: TestHub, ruled: Ruled, pa
 async def test_the_same_on_the_other_hub(hub: TestHub, ruled: Ruled, method: str, path: str) -> None:
     r = await ruled(NO_MS)
     assert is_denied(await answered(r, method, M + path), "no-ms")
+    assert not hub.requests()
+
+
+@pytest.mark.parametrize("path", ["rows", "first-rows", "search", "filter", "info"])
+async def test_nor_of_the_viewer(hub: TestHub, ruled: Ruled, path: str) -> None:
+    r = await ruled(NO_DATA)
+    url = "https://datasets-server.huggingface.co/{}?dataset=acme%2F{}&config=default&split=train"
+    for method in ("GET", "POST", "PUT", "OPTIONS"):
+        assert is_denied(await answered(r, method, url.format(path, "tiny-ds")), "no-data"), method
+    assert isinstance(await answered(r, "POST", url.format(path, "other")), Pass)
+    assert not hub.requests()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+async def test_nor_of_the_way_to_bytes_that_nobody_can_place(hub: TestHub, ruled: Ruled, method: str) -> None:
+    r = await ruled(NO_DATA)
+    url = "https://cas-server.xethub.hf.co/v1/reconstructions/" + "0" * 64
+    reply = await answered(r, method, url)
+    assert not isinstance(reply, Pass) and reply.status == 403
     assert not hub.requests()
 
 

@@ -162,13 +162,13 @@ async def test_with_the_hub_gone_what_came_later_is_served(hub: TestHub, start: 
 @pytest.mark.parametrize("back", [120.0, 3600.0, 23 * 3600.0, 30 * 86400.0])
 async def test_a_clock_that_is_set_back_prolongs_no_proof(start: Starter, clock: Clock, back: float) -> None:
     public = PublicRepos((await start()).parts.store.responses, clock, stale_if_error=DAY)
-    await public.note_success("hf:acme/tiny")
+    await public.note_success("hf:acme/tiny", clock())
     clock.leap(-30.0)
     assert await public.proven("hf:acme/tiny"), "another machine's clock may be a bit ahead"
     clock.leap(30.0 - back)
     assert not await public.proven("hf:acme/tiny")
     assert await public.known("hf:acme/tiny"), "enough while nobody can be asked"
-    await public.note_success("hf:acme/tiny")
+    await public.note_success("hf:acme/tiny", clock())
     assert await public.proven("hf:acme/tiny")
 
 
