@@ -76,14 +76,20 @@ async def test_what_the_disk_takes_and_does_not_give_back_is_not_fetched_without
     assert (await r.get(url)).cache == "hubgate; hit"
 
 
-async def test_a_piece_that_comes_again_and_cannot_be_compared_is_not_believed(
-    hub: TestHub, start: Starter, refusing: Refusing
-) -> None:
+async def lacking_a_piece(hub: TestHub, start: Starter) -> tuple[Rig, str, bytes]:
+    """A file that is here but for its end, its URL, and its bytes."""
     r = await start()
     url, body = add(hub, "acme/new", 2 * PIECE)
     await kept(r, url)
     ((blob,),) = [[blob async for blob in r.kept()]]
     await r.parts.store._lanes.write_pieces(r.parts.store._pieces.shed, blob, PIECE)
+    return r, url, body
+
+
+async def test_a_piece_that_comes_again_and_cannot_be_compared_is_not_believed(
+    hub: TestHub, start: Starter, refusing: Refusing
+) -> None:
+    r, url, body = await lacking_a_piece(hub, start)
     knob = hub.knob(host="cdn*", corrupt_at=PIECE + 1000)
     with refusing.armed(Fault(COMPARED, "EIO", "here")):
         got = await r.get(url)
@@ -96,11 +102,7 @@ async def test_a_piece_that_comes_again_and_cannot_be_compared_is_not_believed(
 async def test_a_lookup_that_fails_while_a_piece_comes_again_costs_nothing(
     hub: TestHub, start: Starter, refusing: Refusing
 ) -> None:
-    r = await start()
-    url, body = add(hub, "acme/new", 2 * PIECE)
-    await kept(r, url)
-    ((blob,),) = [[blob async for blob in r.kept()]]
-    await r.parts.store._lanes.write_pieces(r.parts.store._pieces.shed, blob, PIECE)
+    r, url, body = await lacking_a_piece(hub, start)
     with refusing.armed(Fault(COMPARED, "EIO")):
         got = await r.get(url)
         assert refusing.failed
