@@ -92,10 +92,8 @@ class BlobBody:
         if end > fill.manifest.size - TAIL:
             end = min(end, fill.limit())
         landing = fill.pieces.landing.get(index)
-        if landing is not None and fill.refills and not landing.checked:
-            return self._pos
         if landing is not None:
-            return min(end, index * PIECE + landing.filled)
+            return min(end, index * PIECE + (landing.checked if fill.refills else landing.filled))
         return end if index in fill.pieces.present else self._pos
 
     async def _read_behind(self, fill: Fill, stop: int) -> Buffer:

@@ -27,7 +27,7 @@ from dataclasses import replace
 from itertools import islice
 
 from ..core.errors import BodyLost, FillOver, IntegrityError, UpstreamFailed
-from ..store.contract import PIECE, Blobs, Manifest, PieceMissing, Unchecked
+from ..store.contract import PIECE, UNIT, Blobs, Manifest, PieceMissing, Unchecked
 from .pieces import ANY, MOVED, Landing, Pieces
 from .proof import Proof
 from .transfer import RangesIgnored, Source, Transfer
@@ -68,9 +68,8 @@ class Fill:
         self.proof = Proof(blobs, self.pieces, self.hungry, self.lost)
         self._proving: asyncio.Task[None] | None = None
         self._wants: set[Want] = set()
-        self._whole = False  # somebody asked for everything
         self._transfers: set[asyncio.Task[None]] = set()
-        self._discarded = False  # wrong bytes came: nothing more is stored
+        self._whole = self._discarded = False  # everything was asked for; wrong bytes came, and nothing more is stored
         self._alone = alone  # one connection takes it all, as when the server ignores ranges
         self._supervisor: asyncio.Task[None] | None = None
         self._kick = asyncio.Event()
@@ -131,8 +130,7 @@ class Fill:
         if self._worth_finishing():
             return True
         spans = sorted(want.span for want in self._wants)
-        reach, at = 0, 0
-        absent = self.pieces.absent
+        reach, at, absent = 0, 0, self.pieces.absent
         for index in islice(absent, bisect_left(absent, self.proof.done), None):
             while at < len(spans) and spans[at][0] <= index:
                 reach, at = max(reach, spans[at][1]), at + 1
@@ -165,8 +163,7 @@ class Fill:
         if best is None:
             return None
         _, at, last = best
-        longest = max(1, min(LONGEST_RUN, len(absent) // (2 * self._connections)))
-        count = 1
+        count, longest = 1, max(1, min(LONGEST_RUN, len(absent) // (2 * self._connections)))
         while count < longest and at + count < len(absent) and absent[at + count] == absent[at] + count < last:
             count += 1
         return self.pieces.take(at, count)
@@ -221,14 +218,20 @@ class Fill:
     async def _fetch(self, run: range) -> None:
         try:
             async with self._slots:
-                await Transfer(self.pieces, self._source, self._write, self._wanted, self._early).bring(
-                    run, alone=self._alone
-                )
+                transfer = Transfer(self.pieces, self._source, self._write, self._wanted, self._early, self._check)
+                await transfer.bring(run, alone=self._alone)
         except RangesIgnored:
             self._connections, self._alone = 1, True
         except IntegrityError:
             await self._discard()
             raise
+
+    async def _check(self, index: int, landing: Landing) -> None:
+        """What comes again is given out unit by unit: of a slow hub nobody waits for a whole piece."""
+        begun = landing.checked
+        if self.refills and landing.filled >= begun + UNIT:
+            data = memoryview(landing.buffer)[begun : landing.filled]
+            landing.checked = begun + await self._blobs.agreeing(self.manifest.blob, index, begun, data)
 
     async def _write(self, index: int, landing: Landing) -> None:
         if self.refills or not (self.diskless or self._discarded):
@@ -239,20 +242,18 @@ class Fill:
                     raise  # nothing else tells that the piece is right
                 if not self._discarded:  # else the blob was dropped by us, which is no fault of the disk
                     self._refused(self.manifest.blob, fault)
-                    self.diskless = landing.checked = True  # checked: the store compares before it writes
+                    self.diskless, landing.checked = True, landing.filled  # the store compares before it writes
                     self.pieces.notify_all()
             else:
                 if not self.diskless:
-                    self.pieces.stored(index)
-                    return
-                landing.checked = True
+                    return self.pieces.stored(index)
+                landing.checked = landing.filled
                 self.pieces.notify(index, ANY)
         self._trim()
 
     def _trim(self) -> None:
         """Without a disk: forget what is near to no reader, nor to the proof."""
-        spans = [want.span for want in self._wants]
-        near = [(here, min(last, here + NEAR)) for here, last in spans]
+        near = [(here, min(last, here + NEAR)) for here, last in (want.span for want in self._wants)]
         if self._proving is not None:
             near.append((self.proof.done, self.proof.done + 2 * NEAR))
         for index in [i for i, landing in self.pieces.landing.items() if landing.full]:

@@ -30,7 +30,7 @@ class Landing:
 
     def __init__(self, buffer: bytearray) -> None:
         self.buffer, self.filled, self.views, self.done = buffer, 0, 0, False
-        self.checked = False  # its digests on record, if there are any, have been compared
+        self.checked = 0  # bytes that have been compared with the digests on record, if there are any
         self.told = (0, 0.0)  # how far, and when, readers were last told
         self.later = False  # they will be told of the rest, should nothing follow it
 

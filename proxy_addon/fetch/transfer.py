@@ -19,6 +19,7 @@ from .upstream import Answer
 
 ATTEMPTS = 5  # in a row without a byte
 FINAL = frozenset({401, 403, 404, 410, 416, 429, 451, 508})  # asking again would not help
+LONG = 10.0  # seconds after which a connection keeps no more than the piece it is at: another may bring the rest sooner
 _WRITES = 1
 
 
@@ -44,8 +45,10 @@ class Transfer:
         write: Callable[[int, Landing], Awaitable[None]],
         wanted: Callable[[], bool],
         early: Callable[[int], bool],
+        check: Callable[[int, Landing], Awaitable[None]],
     ) -> None:
         self._pieces, self._source, self._write, self._wanted = pieces, source, write, wanted
+        self._check = check  # what has landed of a piece that is not full
         self._early = early  # whether a connection that takes it all has to wait for readers before the piece lands
         self._writes: deque[asyncio.Task[None]] = deque()
 
@@ -84,7 +87,8 @@ class Transfer:
                 await asyncio.sleep(min(0.1 * 2**idle, 3.0))
 
     async def _land(self, answer: Answer, at: int, pos: int, end: int, alone: bool) -> None:
-        """Copy a body that begins at `at` into the pieces from `pos` to `end`."""
+        """Copy a body that begins at `at` into the pieces from `pos` to `end`, or to the end of one that came late."""
+        first, late = pos, time.monotonic() + LONG
         while pos < end:
             data = await answer.chunk()
             if not data:
@@ -97,14 +101,13 @@ class Transfer:
                 count = min(len(view), self._pieces.manifest.piece_size(index) - offset)
                 while alone and not offset and self._wanted() and self._early(index):
                     await self._pieces.progress(MOVED)
-                if not offset and not self._wanted():
+                if not offset and (not self._wanted() or (pos > first and not alone and time.monotonic() > late)):
                     return
                 landing = self._pieces.room(index)
                 if landing is not None and landing.filled == offset:
                     landing.buffer[offset : offset + count] = view[:count]
                     landing.filled += count
-                    if landing.full:
-                        await self._full(index, landing)
+                    await (self._full if landing.full else self._check)(index, landing)
                     self._pieces.landed(index, landing, time.monotonic())
                 view, pos = view[count:], pos + count
 

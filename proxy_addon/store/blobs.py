@@ -113,6 +113,12 @@ class DiskBlobs:
         except BrokenRows as error:  # beyond repair
             raise Unchecked(error.errno, error.strerror) from error
 
+    async def agreeing(self, blob: str, index: int, start: int, data: Buffer) -> int:
+        try:
+            return await self._lanes.read(self.pieces.agreeing, blob, index, start, data)
+        except OSError:
+            return 0
+
     async def seal(self, blob: str, *, public: bool) -> None:
         """Raises `PieceMissing` for a piece that never came, FileNotFoundError for a blob that is not there."""
         self._stale(blob)

@@ -95,6 +95,12 @@ class VerifiedPieces:
 
         self._room.spend(len(data) + ROW, blob, keep)
 
+    def agreeing(self, blob: str, number: int, start: int, data: Buffer) -> int:
+        digests, view, at = self._index.digests(blob, number) or b"", memoryview(data), 0
+        while at + UNIT <= len(view) and records.unit_matches(view[at : at + UNIT], digests, (start + at) // UNIT):
+            at += UNIT
+        return at
+
     def _on_record(self, blob: str, number: int, size: int) -> tuple[Manifest, bytes | None]:
         manifest = self._index.registered(blob)
         if not 0 <= number < manifest.pieces or size != manifest.piece_size(number):

@@ -61,6 +61,7 @@ class DictBlobs:
     def __init__(self) -> None:
         self.manifests: dict[str, Manifest] = {}
         self.pieces: dict[tuple[str, int], bytes] = {}
+        self.known: dict[tuple[str, int], bytes] = {}  # instead of digests: they outlive the pieces
         self.pins: Counter[str] = Counter()
 
     def peek(self, blob: str) -> bytes | None:
@@ -90,8 +91,15 @@ class DictBlobs:
             raise FileNotFoundError(blob)
         if not 0 <= index < manifest.pieces or len(data) != manifest.piece_size(index):
             raise ValueError((blob, index))
-        if self.pieces.setdefault((blob, index), bytes(data)) != data:
+        if self.known.setdefault((blob, index), bytes(data)) != data:
             raise IntegrityError(blob)
+        self.pieces[blob, index] = self.known[blob, index]
+
+    async def agreeing(self, blob: str, index: int, start: int, data: Buffer) -> int:
+        known, view, at = self.known.get((blob, index), b""), memoryview(data), 0
+        while at + UNIT <= len(view) and view[at : at + UNIT] == known[start + at : start + at + UNIT]:
+            at += UNIT
+        return at
 
     async def seal(self, blob: str, *, public: bool) -> None:
         if blob not in self.manifests:
@@ -106,7 +114,9 @@ class DictBlobs:
 
     async def drop(self, blob: str) -> None:
         self.manifests.pop(blob, None)
-        self.pieces = {at: data for at, data in self.pieces.items() if at[0] != blob}
+        for kept in (self.pieces, self.known):
+            for at in [at for at in kept if at[0] == blob]:
+                del kept[at]
 
     async def condemn(self, blob: str, found: str, landed: Mapping[int, Buffer]) -> None:
         await self.drop(blob)

@@ -163,6 +163,29 @@ async def test_a_piece_cannot_be_replaced_by_other_bytes(store: Store, size: int
     assert await read_all(store.blobs, manifest) == b"x" * size
 
 
+@pytest.mark.parametrize(("start", "wrong_at", "size"), [
+    (0, None, 3 * UNIT), (0, None, 3 * UNIT - 1), (0, None, UNIT - 1), (UNIT, None, 2 * UNIT + 7), (UNIT, UNIT, UNIT),
+    (0, 0, 2 * UNIT), (0, UNIT + 3, 3 * UNIT), (2 * UNIT, 3 * UNIT - 1, 2 * UNIT), (0, 3 * UNIT, 3 * UNIT),
+])  # fmt: skip
+async def test_what_comes_again_agrees_unit_by_unit(store: Store, start: int, wrong_at: int | None, size: int) -> None:
+    data = content("again", 2 * PIECE)
+    await fill(store.blobs, "b", data)
+    again = bytearray(data[PIECE:])
+    if wrong_at is not None:
+        again[wrong_at] ^= 1
+    reach = start + size if wrong_at is None else min(start + size, wrong_at)
+    agreed = await store.blobs.agreeing("b", 1, start, memoryview(again)[start : start + size])
+    assert agreed == max(0, reach // UNIT * UNIT - start)
+
+
+async def test_nothing_agrees_with_what_is_not_on_record(store: Store) -> None:
+    await store.blobs.create(Manifest("b", 2 * PIECE))
+    await store.blobs.write_piece("b", 0, bytes(PIECE))
+    assert await store.blobs.agreeing("b", 0, 0, bytes(PIECE)) == PIECE
+    assert await store.blobs.agreeing("b", 1, 0, bytes(PIECE)) == 0
+    assert await store.blobs.agreeing("unknown", 0, 0, bytes(PIECE)) == 0
+
+
 async def test_a_piece_has_one_size_and_a_registered_blob(store: Store) -> None:
     await store.blobs.create(Manifest("b", PIECE + 1))
     for index, size in [(0, PIECE - 1), (1, 2), (1, 0), (2, 1), (-1, 1)]:

@@ -12,6 +12,7 @@ from proxy_addon.config.places import ConnectTo, OtherHost
 from proxy_addon.store.contract import PIECE
 from tests.conftest import Starter
 from tests.engine.rig import Clock, Rig, drained, until
+from tests.engine.test_xet import lose
 from tests.hub import Repo, Synthetic, TestHub, huggingface
 from tests.hub.exchange import Answer, Exchange
 
@@ -115,6 +116,24 @@ async def test_a_stall_is_ended_and_resumed(hub: TestHub, start: Starter) -> Non
     got = await r.get(BIG)
     assert got.body == data(source) and not got.cut
     assert hub.requests(host=CDN)[-1].headers["range"].startswith(f"bytes={MIB}-")
+
+
+@pytest.mark.fault("R10")
+async def test_what_was_evicted_and_comes_again_slowly_is_given_out_as_it_comes(hub: TestHub, start: Starter) -> None:
+    source, r = big(hub, 2 * PIECE), await start()
+    assert (await r.get(BIG)).body == data(source)
+    await r.idle()
+    await lose(r, f"sha256:{source.sha256}", 1)
+    hub.knob(host=CDN, hold="slow", hold_at=3 * MIB)
+    reply = await r.open("GET", BIG)
+    assert not isinstance(reply.body, bytes)
+    came = b""
+    async with asyncio.timeout(60):
+        while len(came) < PIECE + 2 * MIB:
+            came += bytes(await reply.body.read(MIB))
+    hub.release("slow")
+    rest = await drained(reply)
+    assert came + rest.body == data(source) and not rest.cut
 
 
 # -- verified -------------------------------------------------------------------------------------------------------

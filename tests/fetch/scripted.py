@@ -136,6 +136,18 @@ async def drain(body: BlobBody, limit: int = 1 << 20) -> bytes:
     return b"".join(parts)
 
 
+async def exactly(body: BlobBody, size: int) -> bytes:
+    """The next so many bytes."""
+    parts, left = [], size
+    async with asyncio.timeout(60):
+        while left:
+            data = await body.read(left)
+            assert data, "it ended"
+            parts.append(bytes(data))
+            left -= len(data)
+    return b"".join(parts)
+
+
 async def cut_short(body: BlobBody) -> bytes:
     """What came of a body that is cut; fails if it was not."""
     parts = []

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from proxy_addon.core.errors import IntegrityError, UpstreamFailed
 from proxy_addon.core.messages import Buffer
+from proxy_addon.fetch import transfer
 from proxy_addon.fetch.bodies import BlobBody
 from proxy_addon.fetch.fill import NEAR, TAIL
 from proxy_addon.fetch.pieces import MOVED
-from proxy_addon.store.contract import PIECE, Manifest, PieceMissing
+from proxy_addon.store.contract import PIECE, UNIT, Manifest, PieceMissing
 from tests.contracts.model import DictBlobs
 from tests.engine.rig import until
-from tests.fetch.scripted import Bench, Refusing, Script, content, cut_short, drain, name_of
+from tests.fetch.scripted import Bench, Refusing, Script, content, cut_short, drain, exactly, name_of
 
 DATA = content(12 * PIECE + 100)
 
@@ -79,6 +80,13 @@ async def test_need_decides_the_order() -> None:
     assert await drain(late) == DATA[10 * PIECE : 10 * PIECE + 1]
     assert len(source.asked) < 12
     assert await drain(whole) == DATA
+
+
+async def test_a_slow_connection_keeps_no_more_than_its_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "LONG", -1.0)
+    bench, source = Bench(connections=1), Script(DATA)
+    assert await bench.read(source) == DATA
+    assert [start for start, _ in source.asked] == [*range(0, len(DATA), PIECE)]
 
 
 async def test_the_tail_waits_for_the_proof() -> None:
@@ -163,6 +171,39 @@ async def test_a_piece_that_is_gone_is_fetched_again() -> None:
     assert source.asked == [(2 * PIECE, 3 * PIECE)]
     await bench.idle()
     assert await bench.blobs.present(name_of(data)) == {0, 1, 2, 3}
+
+
+async def test_of_a_piece_that_comes_again_slowly_what_agrees_with_the_record_is_given_out() -> None:
+    data = DATA[: 2 * PIECE]
+    bench, source = Bench(), Script(data)
+    await bench.read(source)
+    await bench.idle()
+    del bench.blobs.pieces[name_of(data), 1]
+    slow = Script(data, gate=asyncio.Event(), pause=3 * UNIT + 1000)
+    body = await bench.body(slow, PIECE)
+    assert slow.gate is not None
+    assert await exactly(body, 3 * UNIT) == data[PIECE : PIECE + 3 * UNIT]
+    slow.gate.set()
+    assert await drain(body) == data[PIECE + 3 * UNIT :]
+
+
+async def test_of_a_piece_that_comes_again_wrong_nothing_goes_out_from_the_wrong_unit_on() -> None:
+    data = DATA[: 2 * PIECE]
+    bench = Bench()
+    await bench.read(Script(data))
+    await bench.idle()
+    manifest = bench.blobs.manifests[name_of(data)]
+    del bench.blobs.pieces[manifest.blob, 1]
+    wrong = bytearray(data)
+    wrong[PIECE + 2 * UNIT + 5] ^= 1
+    slow = Script(bytes(wrong), gate=asyncio.Event(), pause=PIECE - 1)
+    fill, _ = await bench.fills.join(manifest, slow)
+    body = BlobBody(bench.blobs, manifest, PIECE, len(data), fill=fill)
+    assert slow.gate is not None
+    assert await exactly(body, 2 * UNIT) == data[PIECE : PIECE + 2 * UNIT]
+    await until(lambda: fill.pieces.landing[1].filled >= PIECE - slow.chunk, "nearly all of it")
+    slow.gate.set()
+    assert await cut_short(body) == b""
 
 
 async def test_a_piece_that_is_gone_while_a_fill_runs_is_fetched_again() -> None:

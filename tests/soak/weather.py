@@ -10,8 +10,11 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 
+from proxy_addon.store.contract import PIECE
+
 from .judge import PAGE
 from .ledger import Ledger
+from .wire import IDLE
 from .world import WIDE, World
 
 type Knob = Mapping[str, object]
@@ -20,6 +23,7 @@ type Draw = Callable[[World, random.Random], Knob]
 CDN = ("cdn-lfs-us-1.hf.co", "us.aws.cdn.hf.co", "cdn-lfs-cn-1.modelscope.cn", "transfer.xethub.hf.co")
 SITES = ("huggingface.co", "www.modelscope.cn")
 HOSTS = ("*", *CDN, *SITES, "plain.example")
+SLOWEST = 2 * PIECE / IDLE  # bytes a second: a part waits until all of its piece has come and is proven
 LOGIN = {"status": 200, "body": PAGE.decode(), "content_type": "text/html"}
 
 
@@ -47,7 +51,7 @@ def _digest(world: World, rnd: random.Random, name: str, path: str) -> str:
 WEATHER: dict[str, Draw | None] = {
     "hub cuts": lambda w, r: _somewhere(w, r) | {"drop_after": r.randrange(2_000_000), "drop_rst": r.random() < 0.5},
     "hub stalls": lambda w, r: _somewhere(w, r) | {"stall_after": r.randrange(1_000_000)},
-    "hub trickles": lambda w, r: _somewhere(w, r) | {"bandwidth": r.choice((30_000, 300_000))},
+    "hub trickles": lambda w, r: _somewhere(w, r) | {"bandwidth": r.choice((SLOWEST, 300_000))},
     "hub is slow": lambda w, r: _somewhere(w, r) | {"latency": r.uniform(0.2, 2)},
     "hub says 5xx": lambda w, r: _somewhere(w, r) | {"status": r.choice((500, 502, 503, 504))},
     "hub says 429": lambda w, r: _somewhere(w, r) | {"status": 429, "retry_after": r.choice((0, 1, 2))},
