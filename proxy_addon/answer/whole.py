@@ -62,7 +62,7 @@ async def _brought(fill: Fill) -> bool:
         return False
     want = fill.join(0, fill.manifest.size)
     try:
-        while not (fill.manifest.sealed and len(fill.pieces.present) == fill.manifest.pieces):
+        while not (fill.manifest.sealed and fill.pieces.all_stored):
             if isinstance(fill.error, UpstreamFailed):
                 raise fill.error
             if fill.error is not None:

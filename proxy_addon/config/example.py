@@ -40,7 +40,7 @@ upstream:
   ca_file: null                   # extra roots for upstream TLS
   proxy: null                     # a corporate proxy to go through, http://host:port
   connections_per_file: 8         # parallel ranges for one large file
-  max_connections: 64             # for all fills together
+  max_connections: 64             # for all fills together; when they are scarce each has one
   bandwidth: null                 # for all fills together, e.g. 400Mbps or 50MB/s
   connect_timeout: 4s
   stall_timeout: 30s              # no byte for so long: that connection is given up

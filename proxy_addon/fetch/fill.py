@@ -64,13 +64,12 @@ class Fill:
         self.pieces = Pieces(manifest, present)
         self.error: Exception | None = None
         self._blobs, self._source, self._closed, self._refused = blobs, source, closed, refused
-        self._connections, self._slots = connections, slots
+        self._slots, self._connections, self._alone = slots, connections, alone  # alone: one for all, without ranges
         self.proof = Proof(blobs, self.pieces, self.hungry, self.lost)
         self._proving: asyncio.Task[None] | None = None
         self._wants: set[Want] = set()
         self._transfers: set[asyncio.Task[None]] = set()
         self._whole = self._discarded = False  # everything was asked for; wrong bytes came, and nothing more is stored
-        self._alone = alone  # one connection takes it all, as when the server ignores ranges
         self._supervisor: asyncio.Task[None] | None = None
         self._kick = asyncio.Event()
         self._unused = asyncio.get_running_loop().call_later(UNUSED, self.give_up)
@@ -78,8 +77,7 @@ class Fill:
     # -- readers ----------------------------------------------------------------------------------------------------
 
     def join(self, start: int, end: int) -> Want:
-        want = Want(start, end)
-        self._wants.add(want)
+        self._wants.add(want := Want(start, end))
         self._whole = self._whole or (start == 0 and end == self.manifest.size)
         self._unused.cancel()
         if self._supervisor is None:
@@ -148,7 +146,9 @@ class Fill:
         return bool(self._wants) or self._worth_finishing()
 
     def _next_run(self) -> range | None:
-        """The run of missing pieces nearest to a reader's need."""
+        """The run of missing pieces nearest to a reader's need. When places are scarce each fill has one."""
+        if self._transfers and (self._slots.locked() or len(self._transfers) >= self._connections):
+            return None
         absent, needs = self.pieces.absent, [want.span for want in self._wants]
         if self._worth_finishing():
             needs.append((0, self.manifest.pieces))
@@ -176,13 +176,13 @@ class Fill:
                 self._kick.clear()
                 if self._proving is None and not self.manifest.sealed and self._all_coming():
                     self._proving = self._begin(self._prove())
-                while len(self._transfers) < self._connections and (run := self._next_run()):
+                while run := self._next_run():
                     if self._alone:
                         self.pieces.give_back(run)
                         run = self.pieces.take_all()
                     self._transfers.add(self._begin(self._fetch(run)))
-                all_here = len(self.pieces.present) == self.manifest.pieces
-                proving = self._proving is not None and not self._proving.done() and all_here
+                    await asyncio.sleep(0)  # so that it has its place before anybody's second
+                proving = self._proving and not self._proving.done() and self.pieces.all_stored
                 if not (self._transfers or proving or self._wanted()):
                     return
                 if not (self._transfers or self.pieces.absent):
@@ -283,7 +283,7 @@ class Fill:
     async def _prove(self) -> None:
         try:
             await self.proof.establish()
-            while not self.diskless and len(self.pieces.present) < self.manifest.pieces:
+            while not (self.diskless or self.pieces.all_stored):
                 await self.pieces.progress(ANY)
             if not self.diskless:
                 await self._seal()

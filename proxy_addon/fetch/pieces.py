@@ -48,6 +48,10 @@ class Pieces:
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._spare: list[bytearray] = []
 
+    @property
+    def all_stored(self) -> bool:
+        return len(self.present) == self.manifest.pieces
+
     # -- waiting ----------------------------------------------------------------------------------------------------
 
     async def progress(self, index: int) -> None:

@@ -96,9 +96,9 @@ class Refusing(DictBlobs):
 class Bench:
     """Fills over a store in memory."""
 
-    def __init__(self, blobs: DictBlobs | None = None, *, connections: int = 2) -> None:
+    def __init__(self, blobs: DictBlobs | None = None, *, connections: int = 2, places: int = 64) -> None:
         self.blobs = blobs or DictBlobs()
-        self.fills = Fills(self.blobs, Flights(), connections=connections, slots=asyncio.Semaphore(64))
+        self.fills = Fills(self.blobs, Flights(), connections=connections, slots=asyncio.Semaphore(places))
 
     async def body(self, source: Script, start: int = 0, end: int | None = None, *, blob: str = "") -> BlobBody:
         name, size = blob or name_of(source.data), len(source.data)

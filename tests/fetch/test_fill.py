@@ -89,6 +89,23 @@ async def test_a_slow_connection_keeps_no_more_than_its_piece(monkeypatch: pytes
     assert [start for start, _ in source.asked] == [*range(0, len(DATA), PIECE)]
 
 
+async def test_when_places_are_scarce_each_fill_has_one() -> None:
+    bench = Bench(connections=4, places=2)
+    first, second, third = (Script(DATA[: -n - 1], gate=asyncio.Event()) for n in range(3))
+    readers = [asyncio.create_task(bench.read(source)) for source in (first, second)]
+    await until(lambda: first.open_answers + second.open_answers == 2, "a connection in each place")
+    assert (first.open_answers, second.open_answers) == (1, 1)
+    readers.append(asyncio.create_task(bench.read(third)))
+    assert first.gate is not None and second.gate is not None and third.gate is not None
+    first.gate.set()
+    await until(lambda: third.open_answers == 1, "a connection of who came last")
+    assert second.open_answers == 1
+    second.gate.set()
+    third.gate.set()
+    assert await asyncio.gather(*readers) == [first.data, second.data, third.data]
+    assert all(len(source.asked) > 1 for source in (first, second, third))
+
+
 async def test_the_tail_waits_for_the_proof() -> None:
     wrong = DATA[: 2 * PIECE] + b"!" + DATA[2 * PIECE + 1 : 3 * PIECE]
     bench, source = Bench(), Script(wrong)
