@@ -148,13 +148,14 @@ class Files:
             case Unavailable():
                 return not_cached(request, hub=file.hub, kind="file")
             case Validate(reason=reason) | Forward(reason=reason):
-                outcome = Outcome(fwd=reason)
+                pass
             case Reuse() if only_if_cached(request):
                 return not_cached(request, hub=file.hub, kind="file")
             case Reuse():
-                outcome = Outcome(fwd=Fwd.STALE)
+                reason = Fwd.STALE
+        asking = Outcome(fwd=reason, detail=outcome.detail if outcome else None)  # stale, if the commit was
         try:
-            return await self._ask(request, file, outcome, hurry=bool(rows))
+            return await self._ask(request, file, asking, hurry=bool(rows))
         except UpstreamFailed as fault:
             stored = on_upstream_failure(request, rows, means.clock(), terms, failed_with(fault))
             if stored is None or not await means.public.known(proof):
@@ -192,20 +193,35 @@ class Files:
         inquiry, reload = self._inquiries[file.hub], outcome.fwd is Fwd.REQUEST
 
         async def ask() -> Found | Refused:
-            if outcome.fwd is Fwd.URI_MISS and inquiry.names_commits:  # one who asked has come back since we looked
-                key = file.key if file.pinned else file.ref_key
-                if rows := await self._means.store.responses.get(key):
-                    return Found(file, rows[0], Outcome(hit=True))
+            if outcome.fwd is Fwd.URI_MISS and inquiry.names_commits and (found := await self._since(request, file)):
+                return found
             return await inquiry.ask(file, agent, hurry=hurry, reload=reload)
 
         asked, collapsed = await self._means.flights.join(f"head:{file.key}", ask)
         match asked:
-            case Found() if not asked.outcome.hit:
-                new = replace(asked.outcome, fwd=outcome.fwd, collapsed=collapsed)
+            case Found() if asked.outcome.hit:
+                return replace(asked, outcome=replace(asked.outcome, detail=outcome.detail))
+            case Found():
+                new = replace(asked.outcome, fwd=outcome.fwd, collapsed=collapsed, detail=outcome.detail)
                 return replace(asked, outcome=new)
             case Refused(closed=True):
                 self._means.leases.note_closed(file.key)
         return asked
+
+    async def _since(self, request: Request, file: File) -> Found | None:
+        """What somebody who asked has been told since we looked."""
+        means, inquiry = self._means, self._inquiries[file.hub]
+        rows = await means.store.responses.get(file.key if file.pinned else file.ref_key)
+        if not rows:
+            return None
+        terms = inquiry.terms(file, rows[0].status) if file.pinned else means.rules.revision()
+        if file.pinned and not await means.public.proven(inquiry.proof(file, rows[0].status)):
+            return None
+        match decide(request, rows, means.clock(), terms):
+            case Reuse(stored=stored):
+                return Found(file, stored, Outcome(hit=True))
+            case _:
+                return None
 
     async def _reply(self, request: Request, found: Found) -> Reply:
         stored, file = self._shown(found.stored), found.file

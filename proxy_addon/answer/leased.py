@@ -102,7 +102,8 @@ class Leased:
             case Unavailable():
                 return not_cached(request, hub=file.hub, kind="file")
             case Validate(reason=reason) | Forward(reason=reason):
-                return await self._asked(request, file, who, Outcome(fwd=reason if held else Fwd.MISS))
+                asking = Outcome(fwd=reason if held else Fwd.MISS, detail=outcome.detail)
+                return await self._asked(request, file, who, asking)
 
     async def _asked(self, request: Request, file: File, who: Holder, outcome: Outcome) -> Found | Refused:
         means, leases, reload = self._means, self._means.leases, outcome.fwd is Fwd.REQUEST
@@ -119,7 +120,8 @@ class Leased:
                 raise
             return stored
         if isinstance(asked, Found):
-            return replace(asked, outcome=replace(asked.outcome, fwd=outcome.fwd, collapsed=collapsed))
+            new = replace(asked.outcome, fwd=outcome.fwd, collapsed=collapsed, detail=outcome.detail)
+            return replace(asked, outcome=new)
         return asked
 
     async def _ask(self, file: File, who: Holder, *, held: bool, hurry: bool, reload: bool) -> Found | Refused:

@@ -493,6 +493,17 @@ async def test_with_the_hub_gone_all_that_is_here_is_served(hub: TestHub, start:
     assert miss.status == 504 and "huggingface.co" in (miss.header("X-Error-Message") or "")
 
 
+async def test_a_file_at_a_commit_that_was_stale_is_told_as_stale(hub: TestHub, start: Starter, clock: Clock) -> None:
+    """The hub fails when it is asked for the branch, and answers again when it is asked for the file."""
+    r = await start()
+    await r.get(f"{TINY}/main/config.json")
+    clock.leap(3600)
+    hub.knob(path="/acme/tiny/resolve/main/*", status=503)
+    got = await r.get(f"{TINY}/main/tokenizer.json")
+    assert (got.status, got.body) == (200, content(hub, "tokenizer.json"))
+    assert "fwd=uri-miss" in got.cache and "detail=stale-if-error" in got.cache
+
+
 async def test_stale_has_an_end(hub: TestHub, start: Starter, clock: Clock) -> None:
     r = await start()
     await r.get(f"{TINY}/main/config.json")
@@ -605,3 +616,26 @@ async def test_who_comes_when_another_has_just_been_told_does_not_ask_again(
     monkeypatch.setattr(Flights, "join", late)
     assert (await r.get(url)).status == 200
     assert len(before) == 1 and len(hub.requests(method="HEAD", path="/acme/tiny/*")) == 1
+
+
+@pytest.mark.parametrize("rev", ["main", "commit"])
+async def test_a_look_up_that_failed_makes_nothing_fresh_that_is_not(
+    hub: TestHub, start: Starter, clock: Clock, monkeypatch: pytest.MonkeyPatch, rev: str
+) -> None:
+    """The first look finds nothing, for the disk failed; the second finds what is too old, or proven no more."""
+    r = await start()
+    url = f"{TINY}/{hub.repo('acme/tiny').head if rev == 'commit' else rev}/config.json"
+    await r.get(url)
+    clock.leap(40 * 24 * 3600)
+    get, failed = type(r.parts.store.responses).get, list[str]()
+
+    async def failing(self: Any, key: str) -> Any:
+        if key not in failed:
+            failed.append(key)
+            return ()
+        return await get(self, key)
+
+    monkeypatch.setattr(type(r.parts.store.responses), "get", failing)
+    hub.clear()
+    assert (await r.get(url)).status == 200
+    assert [asked.path for asked in hub.requests(method="HEAD")] == [url.removeprefix(H)]
