@@ -199,11 +199,9 @@ class Files:
 
         asked, collapsed = await self._means.flights.join(f"head:{file.key}", ask)
         match asked:
-            case Found() if asked.outcome.hit:
-                return replace(asked, outcome=replace(asked.outcome, detail=outcome.detail))
-            case Found():
-                new = replace(asked.outcome, fwd=outcome.fwd, collapsed=collapsed, detail=outcome.detail)
-                return replace(asked, outcome=new)
+            case Found(outcome=how):  # a listing that is stale says so itself
+                new = how if how.hit else replace(how, fwd=outcome.fwd, collapsed=collapsed)
+                return replace(asked, outcome=replace(new, detail=outcome.detail or how.detail))
             case Refused(closed=True):
                 self._means.leases.note_closed(file.key)
         return asked

@@ -23,10 +23,9 @@ READERS = 4
 class Lanes:
     def __init__(self, *shelves: Shelf) -> None:
         self._shelves = shelves
-        self._closing = threading.Lock()
-        self._readers = ThreadPoolExecutor(READERS, "store-read")
-        self._index = ThreadPoolExecutor(1, "store-index")
-        self._pieces = ThreadPoolExecutor(1, "store-pieces")
+        self._readers = _Lane(READERS, "store-read")
+        self._index = _Lane(1, "store-index")
+        self._pieces = _Lane(1, "store-pieces")
 
     def submit[**P, T](self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a reading thread; for whoever must know when the thread is done with his buffer."""
@@ -52,17 +51,55 @@ class Lanes:
 
     def close(self) -> None:
         """Wait for all work, and close the connections, each in its own thread."""
-        for pool, threads in ((self._index, 1), (self._pieces, 1), (self._readers, READERS)):
-            together = threading.Barrier(threads)
-            for _ in range(threads):
-                pool.submit(self._farewell, together)
-            pool.shutdown()
+        for lane in (self._index, self._pieces, self._readers):
+            lane.close(self._farewell)
 
-    def _farewell(self, together: threading.Barrier) -> None:
-        together.wait(60)
-        with self._closing:  # the last to close folds the log into the database; two at once leave it to each other
-            for shelf in self._shelves:
-                shelf.close()
+    def _farewell(self) -> None:
+        for shelf in self._shelves:
+            shelf.close()
+
+
+class _Lane(ThreadPoolExecutor):
+    """Threads that are begun as they are needed; each that was begun says its farewell, one after the other.
+
+    Only they know how many they are: a pool counts a thread that is given work just as it has none as idle, and begins
+    no other for what comes next. So each waits until all that were begun have left, not until so many have.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most, self._ending = most, _Ending()
+        super().__init__(most, name, self._ending.begun)
+
+    def close(self, farewell: Callable[[], None]) -> None:
+        for _ in range(self._most):  # enough: until all have left nobody takes two
+            self.submit(self._ending.leave, farewell)
+        self.shutdown()
+
+
+class _Ending:
+    """Of the threads of one pool, which hold this and not the pool: else it would not end when it is forgotten."""
+
+    def __init__(self) -> None:
+        self._lock, self._all_left = threading.Lock(), threading.Event()
+        self._here = set[int]()
+
+    def begun(self) -> None:
+        with self._lock:
+            self._here.add(threading.get_ident())
+
+    def leave(self, farewell: Callable[[], None]) -> None:
+        try:
+            with self._lock:  # the last to close folds the log into the database; two at once leave it to each other
+                farewell()
+        finally:
+            self._left()
+
+    def _left(self) -> None:
+        with self._lock:
+            self._here.discard(threading.get_ident())
+            if not self._here:
+                self._all_left.set()  # for good: who begins from here on has nothing open
+        self._all_left.wait()
 
 
 async def _settled[T](job: Future[T]) -> T:

@@ -493,23 +493,69 @@ async def test_with_the_hub_gone_all_that_is_here_is_served(hub: TestHub, start:
     assert miss.status == 504 and "huggingface.co" in (miss.header("X-Error-Message") or "")
 
 
-async def test_a_file_at_a_commit_that_was_stale_is_told_as_stale(hub: TestHub, start: Starter, clock: Clock) -> None:
-    """The hub fails when it is asked for the branch, and answers again when it is asked for the file."""
-    r = await start()
-    await r.get(f"{TINY}/main/config.json")
-    clock.leap(3600)
-    hub.knob(path="/acme/tiny/resolve/main/*", status=503)
-    got = await r.get(f"{TINY}/main/tokenizer.json")
-    assert (got.status, got.body) == (200, content(hub, "tokenizer.json"))
-    assert "fwd=uri-miss" in got.cache and "detail=stale-if-error" in got.cache
-
-
 async def test_stale_has_an_end(hub: TestHub, start: Starter, clock: Clock) -> None:
     r = await start()
     await r.get(f"{TINY}/main/config.json")
     hub.stop()
     clock.leap(8 * 24 * 3600)
     assert (await r.get(f"{TINY}/main/config.json")).status == 504
+
+
+@pytest.mark.parametrize(("status", "detail"), [(503, "stale-if-error"), (504, "offline")])
+async def test_what_is_new_at_an_old_commit_is_marked_stale(
+    hub: TestHub, start: Starter, clock: Clock, status: int, detail: str
+) -> None:
+    """The branch cannot be asked about, the file at the commit that it named can."""
+    r, repo = await start(), hub.repo("acme/tiny")
+    await r.get(f"{TINY}/main/config.json")
+    old, data = repo.head, content(hub, "vocab.txt")
+    repo.commit({"vocab.txt": b"newer"})
+    clock.leap(301)
+    hub.knob(host="huggingface.co", path="*/resolve/main/*", status=status)
+    hub.knob(method="HEAD", path=f"*/resolve/{old}/*", hold="head")
+    by_branch = asyncio.create_task(r.get(f"{TINY}/main/vocab.txt"))
+    await asyncio.to_thread(hub.wait, 1, path=f"*/resolve/{old}/*")
+    by_commit = asyncio.create_task(r.get(f"{TINY}/{old}/vocab.txt"))
+    hub.release("head")
+    got, named = await by_branch, await by_commit
+    assert (got.body, got.header("X-Repo-Commit")) == (data, old)
+    assert "fwd=uri-miss" in got.cache and f"detail={detail}" in got.cache
+    assert named.body == data and "detail" not in named.cache, "it is what was asked for"
+    await r.idle()
+    assert f"hit; detail={detail}" in (await r.get(f"{TINY}/main/vocab.txt")).cache
+    hub.unknob()
+    assert (await r.get(f"{TINY}/main/vocab.txt")).body == b"newer"
+
+
+async def test_what_is_asked_again_at_an_old_commit_is_marked_stale(hub: TestHub, start: Starter, clock: Clock) -> None:
+    """What is here of the file was proven public too long ago."""
+    r, old = await start(), hub.repo("acme/tiny").head
+    await r.get(f"{TINY}/main/config.json")
+    clock.leap(2 * 24 * 3600)
+    hub.knob(host="huggingface.co", path="*/resolve/main/*", status=503)
+    got = await r.get(f"{TINY}/main/config.json")
+    assert got.body == content(hub, "config.json") and "detail=stale-if-error" in got.cache
+    assert ("HEAD", "huggingface.co") in asked(hub, path=f"*/resolve/{old}/*")
+
+
+async def test_what_another_was_told_of_an_old_commit_is_marked_stale(
+    hub: TestHub, start: Starter, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One who asked by the commit has come back since this one looked."""
+    r, old, before, join = await start(), hub.repo("acme/tiny").head, list[str](), Flights.join
+
+    async def late(self: Any, key: str, work: Any) -> Any:
+        if key.startswith("head:") and old in key and not before:
+            before.append(key)
+            assert "detail" not in (await r.head(f"{TINY}/{old}/vocab.txt")).cache
+        return await join(self, key, work)
+
+    await r.get(f"{TINY}/main/config.json")
+    clock.leap(301)
+    hub.knob(host="huggingface.co", path="*/resolve/main/*", status=503)
+    monkeypatch.setattr(Flights, "join", late)
+    got = await r.head(f"{TINY}/main/vocab.txt")
+    assert len(before) == 1 and got.cache == "hubgate; hit; detail=stale-if-error"
 
 
 async def test_a_hub_that_never_speaks_costs_the_stall_timeout_once(hub: TestHub, start: Starter, clock: Clock) -> None:

@@ -89,8 +89,9 @@ def test_a_revision_that_was_not_current_is_told_unless_it_is_marked() -> None:
     want = replace(FILE, versions=lambda since, until: [NEW] if since > 0 else [OLD, NEW], stale=5.0)
     head = HEAD | {"etag": '"old"', "x-repo-commit": "a" * 40}
     assert [kind for kind, _ in judged(want, 200, head, OLD.data).faults] == ["wrong bytes"]
-    marked = head | {"cache-status": "hubgate; hit; detail=stale-if-error"}
-    assert judged(want, 200, marked, OLD.data).outcome == "right, marked stale"
+    for how in ("hit; detail=stale-if-error", "fwd=uri-miss; fwd-status=302; detail=offline"):
+        marked = head | {"cache-status": f"hubgate; {how}"}
+        assert judged(want, 200, marked, OLD.data).outcome == "right, marked stale"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import gc
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ import pytest
 from proxy_addon.store.blobs import DiskBlobs, Pins
 from proxy_addon.store.contract import PIECE, Manifest
 from proxy_addon.store.index import Index
-from proxy_addon.store.lanes import Lanes
+from proxy_addon.store.lanes import READERS, Lanes
 from proxy_addon.store.local import DiskStore
 from proxy_addon.store.responses import DiskResponses
 from proxy_addon.store.room import Room
 from proxy_addon.store.rows import BrokenRows
+from proxy_addon.store.shelf import Shelf
 from proxy_addon.store.verified import VerifiedPieces
 
 from ..contracts.samples import MIB, content, fill, response
@@ -198,3 +200,60 @@ async def test_a_write_that_nobody_waits_for_fails_in_silence(tmp_path: Path) ->
     await asyncio.sleep(0)
     lanes.close()
     assert told == []
+
+
+class Connections(Shelf):
+    """Tells which threads have closed theirs, and whether two did so at once."""
+
+    def __init__(self, broken: str = "") -> None:
+        self.closed, self.together, self._broken = SimpleQueue[str](), False, broken
+        self._one, self._never = threading.Lock(), threading.Event()
+
+    def close(self) -> None:
+        name = threading.current_thread().name
+        if self._one.acquire(blocking=False):
+            self._never.wait(0.02)  # time for another to come
+            self._one.release()
+        else:
+            self.together = True
+        self.closed.put(name)
+        if name == self._broken:
+            raise OSError("on purpose")
+
+
+async def in_use(lanes: Lanes, readers: int) -> None:
+    """So many threads have read something."""
+    together = threading.Barrier(readers)
+    await asyncio.gather(*(lanes.read(together.wait, 60) for _ in range(readers)))
+
+
+@pytest.mark.parametrize("broken", ["", "store-read_2"])
+async def test_each_thread_closes_its_connections_alone(broken: str) -> None:
+    """Also one that is still at work, and whether or not another can."""
+    shelf, gate = Connections(broken), threading.Event()
+    lanes = Lanes(shelf)
+    await asyncio.gather(lanes.write(int), lanes.write_pieces(int))
+    await in_use(lanes, READERS)
+    working = lanes.submit(gate.wait, 60)
+    closing = asyncio.create_task(asyncio.to_thread(lanes.close))
+    closed = [await asyncio.to_thread(shelf.closed.get, timeout=60) for _ in range(READERS + 1)]  # all but that one
+    gate.set()
+    await closing
+    closed += [shelf.closed.get_nowait() for _ in range(shelf.closed.qsize())]
+    readers = [f"store-read_{number}" for number in range(READERS)]
+    assert sorted(closed) == ["store-index_0", "store-pieces_0", *readers]
+    assert working.result() and not shelf.together
+
+
+@pytest.mark.parametrize("readers", range(1, READERS))
+async def test_the_end_waits_for_no_thread_that_was_never_begun(readers: int) -> None:
+    """A thread of `concurrent.futures` that is given work between its look for some and its count as idle is counted
+    so all the same. While such counts are left no other is begun."""
+    shelf = Connections()
+    lanes = Lanes(shelf)
+    await in_use(lanes, readers)
+    for _ in range(READERS):
+        lanes._readers._idle_semaphore.release()
+    await asyncio.to_thread(lanes.close)
+    closed = {shelf.closed.get_nowait() for _ in range(shelf.closed.qsize())}
+    assert {name for name in closed if "read" in name} == {f"store-read_{number}" for number in range(readers)}
