@@ -4,8 +4,9 @@ What a request is about says `origins`; what is known of that, as far as the rul
 own permission. A request that is denied by what it says itself makes no request upstream. Invariants: nothing is
 answered that was not judged by the rules in force, be it in memory, on disk or upstream; one denied repo among several
 that a hash may belong to denies; what nobody can place is denied as soon as a rule denies some repo, and so is a link
-to a closed repo of which not enough is remembered; who writes is stopped by an embargo alone, if what comes back cannot
-be what a read would give. Rules that can deny nothing cost nothing. What is in the bytes is asked last, at the `gate`.
+to a closed repo of which not enough is remembered. A call that can only write is denied by what it says itself, which
+no repo's facts can lift, and asks the hub for nothing: it may be large, and is not held; a repo that is yet to be has
+no facts. Rules that can deny nothing cost nothing. What is in the bytes is asked last, at the `gate`.
 """
 
 from __future__ import annotations
@@ -20,9 +21,7 @@ from ..core.messages import Pass, Reply, Request
 from ..hub.resources import Batch, Passed, Resource, Subject
 from ..hub.subjects import subject_of
 from ..policy.facts import Facts
-from ..policy.index import Tier
 from ..policy.judge import Allow, Deny, Need, Policy
-from . import uploads
 from .batches import Refusals, denied_objects
 from .facts import FactFinder, Learned
 from .gate import Gate, Judge
@@ -89,7 +88,7 @@ class Enforcement:
         policy = self._rules.policy
         if policy.open:
             return True
-        if uploads.writes(resource):
+        if resource.writes:
             return self._of_write(policy, request, resource) or True
         verdict = self._remembered(request, resource, None)
         if verdict is None:
@@ -156,7 +155,7 @@ class Enforcement:
         if policy.open:
             return ()
         read = resource.read if isinstance(resource, Passed) else None
-        if read is None and uploads.writes(resource):
+        if isinstance(resource, Passed) and resource.writes:
             return self._of_write(policy, request, resource) or ()
         resource = read or resource
         subjects = await self._origins.subjects(request, resource)
@@ -293,8 +292,8 @@ class Enforcement:
             return None
         facts = asked(subject, request)
         answer = policy.judge(facts, self._clock())
-        embargoed = isinstance(answer, Deny) and answer.tier is Tier.EMBARGO
-        return self._rulings.denied(request, resource, (Judged(subject, answer, facts),)) if embargoed else None
+        denies = isinstance(answer, Deny)
+        return self._rulings.denied(request, resource, (Judged(subject, answer, facts),)) if denies else None
 
     def _stray(self, policy: Policy, request: Request, resource: Resource) -> Judged:
         return stray(policy, resource.hub, request.client, request.user or None, self._clock())

@@ -41,7 +41,7 @@ class Origins:
         """As `subjects`, from memory; raises LookupError where that does not tell."""
         own = subject_of(resource)
         if own is not None:
-            return self._named((own,)) if claims.is_number(own.repo) else (own,)
+            return self._named((own,)) if claims.is_number(own.repo) else own.each
         homes = HOMES.get(resource.hub)
         if homes is None or (request.host in homes and resource.kind not in _BYTES):
             return None

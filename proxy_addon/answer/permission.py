@@ -21,7 +21,7 @@ OTHER_NAMES = frozenset(f"https://{host}" for host in hf.HOME_HOSTS) - {hf.ORIGI
 
 _REFUSALS = frozenset({401, 403, 404, 410, 451})
 _SAYS_NOTHING = frozenset({"EntryNotFound", "RevisionNotFound"})  # of who may read the repo
-_SESSION = "m_session_id"  # of ModelScope, which sets others in every answer
+_SESSION, _OPEN_SESSION = "m_session_id", "modelscope_session"  # of ModelScope, which sets others in every answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +42,20 @@ def permission(means: Means, request: Request, repo: Repo) -> Permission | None:
     if request.origin not in _HOMES[repo.hub, repo.site]:
         return None
     tokens = request.headers.get_all("authorization")
-    shown = [("Authorization", token) for token in tokens if token.strip()]
+    token = [("Authorization", token) for token in tokens if token.strip()]
     if len(tokens) > 1:
         return None
     if repo.hub == ms.HUB:
-        session = "; ".join(_sessions(request.headers))
-        shown += [("Cookie", session)] if session else []
-    elif not shown and (cookie := "; ".join(request.headers.get_all("cookie"))).strip():
-        shown = [("Cookie", cookie)]
-    if not shown:
+        sessions = list(_sessions(request.headers))
+        named = [(name, text) for name, text in sessions if name == _SESSION or (_SESSION, text) not in sessions]
+        cookie, known = ("; ".join(f"{name}={text}" for name, text in each) for each in (sessions, named))
+    else:
+        cookie = known = "" if token else "; ".join(request.headers.get_all("cookie")).strip()
+    if not token and not cookie:
         return None
-    holder = means.leases.name(repo.hub, repo.site, *(text for each in shown for text in each))
-    return Permission(holder, request.origin, tuple(shown), principal(Headers(shown)), agent_of(request.headers))
+    shown = (*token, *((("Cookie", cookie),) if cookie else ()))
+    holder = means.leases.name(repo.hub, repo.site, *(text for each in token for text in each), known)
+    return Permission(holder, request.origin, shown, principal(Headers(shown)), agent_of(request.headers))
 
 
 def refuses(status: int, code: str) -> bool:
@@ -61,12 +63,13 @@ def refuses(status: int, code: str) -> bool:
     return status in _REFUSALS and code not in _SAYS_NOTHING
 
 
-def _sessions(headers: Headers) -> Iterator[str]:
+def _sessions(headers: Headers) -> Iterator[tuple[str, str]]:
+    """Names and what they hold. The open API has a name of its own for the same, which says nothing new of him."""
     for line in headers.get_all("cookie"):
         for part in line.split(";"):
-            name, _, value = part.strip().partition("=")
-            if name.strip() == _SESSION and value.strip():
-                yield part.strip()
+            name, _, value = part.partition("=")
+            if name.strip() in (_SESSION, _OPEN_SESSION) and value.strip():
+                yield name.strip(), value.strip()
 
 
 _HOMES = {(hf.HUB, ""): frozenset(f"https://{host}" for host in hf.HOME_HOSTS)} | {

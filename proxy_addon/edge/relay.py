@@ -13,6 +13,7 @@ from mitmproxy.proxy.layers.tls import ClientTLSLayer, parse_client_hello
 
 from .contract import Engine
 from .intake import normal
+from .plaintext import Called, Plaintext
 
 #: Bytes of a TLS hello: OpenSSL takes twice that, clients send one or two thousand.
 HELLO_LIMIT = 64 * 1024
@@ -40,34 +41,55 @@ class Tunnel(TCPLayer):
     """Relays once the first bytes were looked at.
 
     A hub's name in the TLS hello of a tunnel to somewhere else, or to another port, would pass by policy and cache: it
-    is turned away, and so is what begins as TLS and is no hello that can be read, for a server may read it. So is
-    whoever may not go on: `may` is asked whenever the client sends something.
+    is turned away, and so is what begins as TLS and is no hello that can be read, for a server may read it. What is not
+    TLS is looked at to its end (`plaintext`). So is whoever may not go on: `may` is asked whenever the client sends
+    something.
     """
 
     def __init__(self, context: Context, engine: Engine, port: int, may: Callable[[], bool]) -> None:
         super().__init__(context, ignore=True)
         self._engine, self._port, self._may = engine, port, may
         self._first: bytes | None = b""
+        self._clear: Plaintext | None = None
 
     def relay_messages(self, event: events.Event) -> layer.CommandGenerator[None]:
         client = self.context.client
-        if isinstance(event, events.DataReceived) and event.connection is client and not self._may():
+        try:
+            if isinstance(event, events.DataReceived) and event.connection is client:
+                data = self._looked_at(event.data)
+                event = events.DataReceived(client, data)
+                if not data:
+                    return
+            elif isinstance(event, events.ConnectionClosed) and event.connection is client and (held := self._rest()):
+                yield from super().relay_messages(events.DataReceived(client, held))
+        except Called:
             yield from self._cut()
             return
-        if self._first is not None and isinstance(event, events.DataReceived) and event.connection is client:
-            self._first += event.data
+        yield from super().relay_messages(event)
+
+    def _looked_at(self, data: bytes) -> bytes:
+        """What of it may go on now. Raises `Called`."""
+        if not self._may():
+            raise Called
+        if self._first is not None:
+            self._first += data
             try:
                 name = _server_name(self._first)
-            except ValueError:
-                yield from self._cut()
-                return
+            except ValueError as fault:
+                raise Called from fault
             if name is None and len(self._first) <= HELLO_LIMIT:
-                return
-            if name is None or (name and self._engine.claims(normal(name), self._port)):
-                yield from self._cut()
-                return
-            event, self._first = events.DataReceived(client, self._first), None
-        yield from super().relay_messages(event)
+                return b""
+            if name is None or (name and self._claims(normal(name))):
+                raise Called
+            self._clear = None if self._first.startswith(_HANDSHAKE) else Plaintext(self._claims)
+            data, self._first = self._first, None
+        return data if self._clear is None else self._clear.take(data)
+
+    def _rest(self) -> bytes:
+        return b"" if self._clear is None else self._clear.rest()
+
+    def _claims(self, name: str) -> bool:
+        return self._engine.claims(name, self._port)
 
     def _cut(self) -> layer.CommandGenerator[None]:
         self._handle_event = self.done

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Protocol
 
-from . import huggingface, modelscope
+from . import huggingface, modelscope, revisions
 from .methods import otherwise
 from .paths import Ambiguous, is_signed, permits, url_key
 from .resources import Document, Kind, Malformed, Passed, Plain, Resource, Secret
@@ -75,13 +75,22 @@ class Classifier:
                 if method not in _METHODS:
                     return Malformed(f"method {method[:20]!r} is not served here", hub.HUB)
                 try:
-                    found = hub.classify(method, host, path, query, body_digest)
+                    found = _named(hub.classify(method, host, path, query, body_digest))
                     if method in _READS or not isinstance(found, Passed):
                         return found
-                    return otherwise(method, path, found, hub.classify("GET", host, path, query))
+                    return otherwise(method, found, _named(hub.classify("GET", host, path, query)))
                 except Ambiguous as fault:
                     return Malformed(str(fault), hub.HUB)
         if self.hub_of(host, port) is None or method not in _READS:
             return Passed("other", Kind.PLAIN)
         netloc = host if port == {"http": 80, "https": 443}.get(scheme) else f"{host}:{port}"
         return Plain("other", url_key(f"{scheme}://{netloc}{path}{'?' + query if query else ''}"))
+
+
+def _named(found: Resource) -> Resource:
+    """`found`, if the revision that it is about goes by its own name. Raises `Ambiguous`."""
+    subject = subject_of(found)
+    for rev in (subject.rev, subject.since) if subject is not None else ():
+        if rev is not None:
+            revisions.check(rev)
+    return found

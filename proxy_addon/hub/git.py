@@ -9,7 +9,9 @@ from .subjects import about
 _PACKS = frozenset({"git-upload-pack", "git-receive-pack"})
 _REFS = ("info", "refs")
 _BATCH = ("info", "lfs", "objects", "batch")
-_POSTED = (("git-upload-pack",), ("info", "lfs", "locks", "verify"))  # reads that travel in a POST
+_LOCKS = ("info", "lfs", "locks")
+_POSTED = (("git-upload-pack",), (*_LOCKS, "verify"))  # reads that travel in a POST
+_WRITTEN = (("git-receive-pack",), _LOCKS, ("info", "lfs", "verify"), ("info", "lfs", "objects", "verify"))
 
 
 def is_git(tail: tuple[str, ...]) -> bool:
@@ -22,5 +24,9 @@ def classify(method: str, repo: Repo, tail: tuple[str, ...], query: str) -> Reso
     if method == "POST" and tail == _BATCH:
         return Batch(repo)
     pushes = (the_only(query, "service") if tail == _REFS else tail[-1]) == "git-receive-pack"
-    reads = method in ("GET", "HEAD") or (method == "POST" and tail in _POSTED)
-    return Passed(repo.hub, Kind.GIT, None if reads and not pushes else repo, about(repo))
+    safe, posted = method in ("GET", "HEAD"), method == "POST"
+    if (safe or (posted and tail in _POSTED)) and not pushes:
+        return Passed(repo.hub, Kind.GIT, None, about(repo))
+    unlocks = tail[:3] == _LOCKS and tail[4:] == ("unlock",)
+    writes = (safe and tail == _REFS) or (posted and (tail in _WRITTEN or unlocks))
+    return Passed(repo.hub, Kind.GIT, repo, about(repo), writes=writes)

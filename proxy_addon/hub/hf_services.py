@@ -23,6 +23,7 @@ _READS = frozenset({"GET", "HEAD"})
 _WITH_ASSETS = frozenset({"rows", "first-rows", "search", "filter"})  # their bodies hold signed links
 _ASSETS = frozenset({"assets", "cached-assets"})
 _BEFORE_A_MODEL = {"models": 1, "status": 1, "pipeline": 2}  # segments that come before its name
+_WRITTEN = frozenset({"xorbs", "shards"})  # of the CAS
 _OWNER = re.compile(r"[0-9a-f]{24}\Z")
 
 
@@ -45,8 +46,9 @@ def classify(
         told = _computed(hub, parts) if host in _COMPUTING else subject_of(home())
         told = told if told is not None and told.certain else None
     if method not in _READS:
-        writes = Kind.PLAIN if host in _COMPUTING else Kind.UPLOAD
-        return Telemetry(hub) if parts[-1:] == ("telemetry",) else Passed(hub, writes, None, told)
+        kind = Kind.PLAIN if host in _COMPUTING else Kind.UPLOAD
+        writes = host.startswith("cas-server.") and not _WRITTEN.isdisjoint(parts[:2])
+        return Telemetry(hub) if parts[-1:] == ("telemetry",) else Passed(hub, kind, None, told, writes=writes)
     if host.startswith("cas-server."):
         return xet.reconstruction(hub, parts)
     if host.startswith("transfer."):

@@ -29,7 +29,7 @@ from .resources import (
     Subject,
     Telemetry,
 )
-from .subjects import about, at_revision, one_reading, usual
+from .subjects import about, at_revision, compared, one_reading, usual
 
 HUB = "huggingface"
 ORIGIN = "https://huggingface.co"
@@ -43,12 +43,18 @@ _API_TAILS = frozenset(
 )
 _SECRET_TAILS = frozenset({"xet-read-token", "xet-write-token", "auth-check"})
 _WITHOUT_REV = frozenset({"refs", "auth-check"})
-_AT_REV = (_API_TAILS - _WITHOUT_REV - {"compare"}) | {"preupload"}  # a comparison is of two
+_AT_REV = (_API_TAILS - _WITHOUT_REV) | {*("preupload", "branch", "tag", "super-squash", "treesize", "notebook")}
 _READS = frozenset({"GET", "HEAD"})
+_WRITTEN = frozenset(  # what clients write with, and never read by the same method
+    {"preupload", "commit", "branch", "tag", "super-squash", "settings", "resource-group", "duplicate", "like"}
+    | {"discussions", "user-access-request", "lfs-files"}
+    | {"secrets", "variables", "hardware", "sleeptime", "storage", "volumes", "pause", "restart", "dev-mode", "batch"}
+)
 _WORDS = (
     _API_TAILS
+    | _AT_REV
     | hf_pages.WORDS
-    | {"api", "telemetry", "resolve-cache", "preupload", "v2", "info", "lfs", "objects", "batch", "locks", "verify"}
+    | {"api", "telemetry", "resolve-cache", "v2", "info", "lfs", "objects", "batch", "locks", "verify"}
     | {"git-upload-pack", "git-receive-pack"}
 )
 
@@ -150,12 +156,14 @@ def _repo_api(
     repo = Repo(HUB, repo_type, joined(parts[:cut]))
     tail = parts[cut:]
     what = tail[0] if tail else "info"
-    subject = at_revision(repo, tail[1:] if what in _AT_REV and repo_type != "buckets" else ())
+    behind = tail[1:] if repo_type != "buckets" else ()
+    subject = compared(repo, behind) if what == "compare" else at_revision(repo, behind if what in _AT_REV else ())
     if what in _SECRET_TAILS:
         return Secret(HUB, about=subject)
     reads = method in _READS or (method == "POST" and what == "paths-info")
     if not reads:
-        return Passed(HUB, Kind.UPLOAD, repo, subject)
+        writes = what in _WRITTEN or (repo_type == "buckets" and not tail)  # which are made and deleted so
+        return Passed(HUB, Kind.UPLOAD, repo, subject, writes=writes)
     if repo_type == "buckets":
         return Secret(HUB, about=subject)
     if what not in ("info", *_API_TAILS):

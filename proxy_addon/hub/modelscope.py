@@ -92,9 +92,10 @@ def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...])
             return Secret(HUB)
         case ("api", "v1", "repos", "internalAccelerationInfo") if method in _READS and not query:
             return Document(HUB, f"api:{HUB}:{site_of(host)}:acceleration", None, "static")
-        case ("api", "v1", "repos", kind, owner, name, *_) if kind in _TYPES and method not in _READS:
+        case ("api", "v1", "repos", kind, owner, name, *rest) if kind in _TYPES and method not in _READS:
             repo = _repo(host, kind, (owner, name))
-            return Passed(HUB, Kind.UPLOAD, repo, ms_pages.asked(repo, query))
+            writes = method == "POST" and rest[:1] == ["commit"]
+            return Passed(HUB, Kind.UPLOAD, repo, ms_pages.asked(repo, query), writes=writes)
         case ("api", "v1", kind, *rest) if kind in _TYPES and rest:
             return _of_repo(method, host, path, query, kind, tuple(rest))
         case ("openapi", "v1", kind, *names) if kind in _TYPES and len(names) == ms_pages.length(tuple(names)) == 2:
@@ -103,7 +104,8 @@ def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...])
             asked = f"{host}{path}?{normal_query(query)}"
             return Document(HUB, f"api:{asked}", None, "list", url=f"https://{asked}")
         case ("api" | "openapi", "v1", *rest):
-            return _other(method, host, path, query, ms_pages.call(HUB, site_of(host), tuple(rest), query))
+            subject = ms_pages.call(HUB, site_of(host), tuple(rest), query)
+            return _other(method, host, path, query, subject, writes=(method, *rest[3:]) in ms_pages.CHANGED)
         case (kind, owner, name, *rest) if kind in _TYPES and rest:
             return _of_page(method, host, path, query, _repo(host, kind, (owner, name)), parts, tuple(rest))
         case (owner, name, *rest) if rest and owner not in (*_TYPES, "api", "openapi"):
@@ -111,9 +113,9 @@ def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...])
     return _other(method, host, path, query, ms_pages.page(HUB, site_of(host), parts))
 
 
-def _other(method: str, host: str, path: str, query: str, subject: Subject | None) -> Resource:
+def _other(method: str, host: str, path: str, query: str, subject: Subject | None, *, writes: bool = False) -> Resource:
     if method not in _READS:
-        return Passed(HUB, Kind.UPLOAD, None, subject)
+        return Passed(HUB, Kind.UPLOAD, None, subject, writes=writes)
     if subject is not None and _TOKEN.search(path):
         return Secret(HUB, about=subject)
     return _plain(host, path, query, subject)
@@ -135,14 +137,14 @@ def _of_repo(method: str, host: str, path: str, query: str, kind: str, rest: tup
             rev = sound(asked.get("Revision") or TRUNK, slashes=True)
             return File(repo, rev, sound(asked["FilePath"], slashes=True))
     if method in _READS and tail not in _TAILS:
-        return _other(method, host, path, query, ms_pages.asked(repo, query, tail == "repo"))
+        return _other(method, host, path, query, ms_pages.told(repo, rest[cut:], query))
     return _document(method, repo, tail, _TAILS.get(tail, ""), query)
 
 
 def _document(method: str, repo: Repo, tail: str, what: str, query: str) -> Resource:
     subject = ms_pages.asked(repo, query, what in ("tree", "commits"))
     if method not in _READS:
-        return Passed(HUB, Kind.UPLOAD, repo, subject)
+        return Passed(HUB, Kind.UPLOAD, repo, subject, writes=(method, tail) in ms_pages.WRITTEN and "/" in repo.id)
     pinned = what == "tree" and COMMIT.match(the_only(query, "Revision")) is not None
     asked, way, rest = normal_query(query), "api", f"/{tail}" if tail else ""
     if tail == "openapi":

@@ -17,6 +17,12 @@ WORDS = frozenset({*TYPES, "skills", "api", "openapi", "v1", "repos", "repo", "f
     "git-receive-pack", "users", "user", "login", "tokens",
 }  # fmt: skip
 
+#: With what clients write below `/api/v1/{type}/{id}/`, and with what they change a studio below `/openapi/v1/`.
+WRITTEN = frozenset({("PUT", ""), ("DELETE", ""), ("DELETE", "repo"), ("DELETE", "file"), ("POST", "repo/tag")})
+CHANGED = frozenset({("POST", "deploy"), ("POST", "stop"), ("PATCH", "settings")}) | {
+    (method, what) for method in ("POST", "PUT", "PATCH", "DELETE") for what in ("secrets", "variables")
+}
+
 _API_TYPES = (*TYPES, "skills")
 _VERBS = frozenset(
     {"repo", "revisions", "commits", "commit", "file", "files", "archive", "oss", "sts", "ststoken", "tag", "tags"}
@@ -40,6 +46,14 @@ def asked(repo: Repo, query: str, trunk: bool = False) -> Subject:
     rev, path = the_only(query, "Revision"), the_only(query, "FilePath")
     rev = rev or (TRUNK if trunk or path else "")
     return about(repo, sound(rev, slashes=True) if rev else None, sound(path, slashes=True) if path else None)
+
+
+def told(repo: Repo, tail: tuple[str, ...], query: str) -> Subject:
+    """What a GET below a repo's name is about. An archive is a file that the hub makes of a revision."""
+    match tail:
+        case ("archive", _, *rev) if rev:
+            return about(repo, joined(tuple(rev), slashes=True), "archive.zip")
+    return asked(repo, query, tail == ("repo",))
 
 
 def call(hub: str, site: str, parts: tuple[str, ...], query: str) -> Subject | None:

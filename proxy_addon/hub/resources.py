@@ -8,7 +8,7 @@ disk, the kind is a metric label and a log field.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from .paths import quoted_rev
@@ -62,6 +62,15 @@ class Subject:
     path: str | None = None  # None: no single file
     digest: str = ""  # "sha256:<64 hex>" or "xet:<64 hex>" of a single file, which may be known by that alone
     certain: bool = True  # False: the path of a page, which only looks like a repo's
+    since: str | None = None  # the other revision, of what compares two
+
+    @property
+    def each(self) -> tuple[Subject, ...]:
+        """To be judged one by one: both sides of a comparison are shown."""
+        if self.since is None:
+            return (self,)
+        whole = replace(self, since=None)
+        return (whole, replace(whole, rev=self.since))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +207,15 @@ class Telemetry:
 @dataclass(frozen=True, slots=True)
 class Passed:
     """Relayed by the edge, body and all: git, uploads, whatever writes. `repo` is what a success invalidates, `about`
-    what is read or written, `read` what the answer may hold all the same."""
+    what is read or written. `writes`: a call that clients write with, whose answer gives nothing out; any other may be
+    a read, of `read` where the URL tells more than whose it is."""
 
     hub: str
     kind: Kind
     repo: Repo | None = None
     about: Subject | None = None
     read: Resource | None = None
+    writes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

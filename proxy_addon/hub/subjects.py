@@ -37,6 +37,8 @@ from .resources import (
 
 _REF = re.compile(r"(refs/(?:pr/[0-9]+|convert/[^/]+))(?:/(.+))?\Z", re.DOTALL)
 
+_DOTS = re.compile(r"\.{2,3}")
+
 
 def subject_of(resource: Resource) -> Subject | None:
     """What the request is about; None: nothing that its URL could tell."""
@@ -59,6 +61,15 @@ def at_revision(repo: Repo, tail: tuple[str, ...], *, single: bool = False, cert
     rest = "/".join(plain(part, slashes=True) for part in tail[1:])
     found = about(repo, plain(tail[0], slashes=True), rest or None, certain=certain)
     return found if single or found.path is None else replace(found, path=None)
+
+
+def compared(repo: Repo, tail: tuple[str, ...]) -> Subject:
+    """Of `{rev}..{rev}`, or of one revision. Raises `Ambiguous` for what has no two sides."""
+    old, dots, new = _DOTS.sub("..", "/".join(plain(part, slashes=True) for part in tail), count=1).partition("..")
+    if dots and not (old and new):
+        raise Ambiguous("a comparison is of two revisions")
+    found = about(repo, new or old or None)
+    return replace(found, since=about(repo, old).rev) if dots else found
 
 
 def one_reading(read: Callable[[tuple[str, ...]], Resource], parts: tuple[str, ...], words: frozenset[str]) -> Resource:
@@ -84,7 +95,8 @@ def _folded(subject: Subject | None) -> object:
     if subject is None:
         return None
     repo, rev, path = subject.repo, (subject.rev or "").lower(), (subject.path or "").lower()
-    return repo.hub, repo.site, repo.type, repo.id.lower(), rev, path, subject.digest, subject.certain
+    since = (subject.since or "").lower()
+    return repo.hub, repo.site, repo.type, repo.id.lower(), rev, since, path, subject.digest, subject.certain
 
 
 def _document(found: Document) -> Subject | None:

@@ -10,7 +10,7 @@ import pytest
 from proxy_addon.core.messages import Pass
 from proxy_addon.policy.facts import Facts
 from tests.conftest import Starter
-from tests.engine.rig import Rig
+from tests.engine.rig import Rig, request_for
 from tests.engine.test_enforcement import EMBARGO, NONCOMMERCIAL, H, M, answered, is_denied
 from tests.hub import TestHub
 
@@ -100,7 +100,25 @@ async def test_nor_of_the_way_to_bytes_that_nobody_can_place(hub: TestHub, ruled
     assert not hub.requests()
 
 
+NAMES = {
+    "emb": EMBARGO,
+    "by-name": "version: 1\nrules:\n  - {id: by-name, effect: deny, match: {repo: acme/*}, reason: no}\n",
+    "defaults.decision": "version: 1\ndefaults: {decision: deny}\nrules:\n"
+    "  - {id: ours, effect: allow, match: {repo: ours/*}}\n",
+}
 WRITES = [
+    ("GET", f"{H}/acme/nc.git/info/refs?service=git-receive-pack"),
+    ("POST", f"{H}/acme/nc.git/info/lfs/locks"),
+    ("POST", f"{H}/acme/nc.git/info/lfs/locks/1/unlock"),
+    ("POST", f"{H}/acme/nc.git/info/lfs/objects/verify"),
+    ("POST", f"{H}/api/models/acme/nc/super-squash/main"),
+    ("POST", f"{H}/api/buckets/acme/nc"),
+    ("DELETE", f"{H}/api/buckets/acme/nc"),
+    ("POST", f"{H}/api/buckets/acme/nc/batch"),
+    ("DELETE", f"{H}/api/spaces/acme/nc/secrets"),
+    ("POST", f"{M}/openapi/v1/studios/acme/tiny/deploy"),
+    ("PATCH", f"{M}/openapi/v1/studios/acme/tiny/settings"),
+    ("PUT", f"{M}/openapi/v1/studios/acme/tiny/secrets"),
     ("POST", f"{H}/api/models/acme/nc/commit/main"),
     ("POST", f"{H}/api/models/acme/nc/preupload/main"),
     ("PUT", f"{H}/api/models/acme/nc/settings"),
@@ -117,10 +135,17 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("method", "url"), WRITES)
-async def test_what_writes_is_stopped_by_an_embargo_alone(hub: TestHub, ruled: Ruled, method: str, url: str) -> None:
-    r = await ruled(NONCOMMERCIAL + "  - {id: no-ms, effect: deny, match: {hub: modelscope}, reason: no}\n")
+async def test_what_writes_is_denied_by_what_it_says_itself(hub: TestHub, ruled: Ruled, method: str, url: str) -> None:
+    """And relayed without a question to the hub where rules ask for more: a repo that is yet to be has no licence."""
+    r = await ruled(NONCOMMERCIAL)
+    head = request_for(method, url, {"Content-Length": "50000000000"})
+    assert r.parts.engine.takes(head) is (method == "GET"), "a body goes by as it comes"
+    assert r.parts.engine.refuses(head) is None
     assert isinstance(await answered(r, method, url, None, b"x"), Pass)
-    assert is_denied(await answered(await ruled(EMBARGO, "b"), method, url, None, b"x"), "emb")
+    for rule, text in NAMES.items():
+        r = await ruled(text, rule)
+        assert r.parts.engine.refuses(head) is not None, "before its body comes"
+        assert is_denied(await answered(r, method, url, None, b"x"), rule)
     assert not hub.requests()
 
 

@@ -38,9 +38,11 @@ def failed(status: int, code: int, message: str) -> Answer:
 
 
 def token_of(ex: Exchange) -> str | None:
-    """The Bearer token, or else the one in the session cookie: old SDKs send the cookie only."""
+    """The Bearer token, or else the one in the session cookie: old SDKs send the cookie only. The open API takes one
+    by another name, too."""
     cookies = (part.strip().partition("=") for part in ex.header("cookie").split(";"))
-    return ex.token or next((value for name, _, value in cookies if name == SESSION and value), None)
+    names = {SESSION, "modelscope_session"} if ex.path.startswith("/openapi/") else {SESSION}
+    return ex.token or next((value for name, _, value in cookies if name in names and value), None)
 
 
 def find(hub: TestHub, ex: Exchange, type: str, id: str) -> Repo | None:

@@ -7,6 +7,7 @@ are never changed; `commit` adds one and moves a branch.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,12 +160,15 @@ class Repo:
         return commit.files[path]
 
     def at(self, revision: str) -> Commit | None:
-        """The commit of a branch, a tag, a full ref, a commit id, or seven and more digits of one."""
-        for ref in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision):
+        """The commit of a branch, a tag, a full ref, a commit id, or seven and more digits of one; and by whatever else
+        git finds it (gitrevisions(7)), for a hub may ask git."""
+        revision = re.sub(r"(?:\^0|~0|\^\{commit\}|@\{0\})\Z", "", revision)
+        revision = self.trunk if revision in ("HEAD", "@") else revision
+        for ref in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision, f"refs/{revision}"):
             if ref in self.refs:
                 return self.commits[self.refs[ref]]
         if len(revision) >= 7:
-            return next((c for sha, c in self.commits.items() if sha.startswith(revision)), None)
+            return next((c for sha, c in self.commits.items() if sha.startswith(revision.lower())), None)
         return None
 
     def history(self, commit: Commit) -> list[Commit]:

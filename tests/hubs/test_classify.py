@@ -274,7 +274,7 @@ TWO_THINGS = [
     ("/org/name/resolve/a/b/c", "/org/name/resolve/a%2Fb/c"),
     ("/org/name/raw/a/b/c", "/org/name/raw/a%2Fb/c"),
     ("/org/name/raw/main", "/org/name/resolve/main"),
-    ("/org/name/resolve/a?b?c", "/org/name/resolve/a%3Fb?c"),
+    ("/org/name/raw/a/b?c?d", "/org/name/raw/a/b%3Fc?d"),
     ("/buckets/org/name/resolve/x", "/buckets/org/name/raw/x"),
     ("/buckets/org/name/resolve/x?a=1", "/buckets/org/name/resolve/x"),
     ("/buckets/org/name/resolve/x?a?b", "/buckets/org/name/resolve/x%3Fa?b"),

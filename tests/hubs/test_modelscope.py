@@ -158,10 +158,15 @@ def test_uploads_pass_and_say_what_they_change(method: str, target: str, changed
     assert isinstance(found, Passed) and (found.kind, found.repo) == (Kind.UPLOAD, changed)
 
 
+def test_who_is_called_by_a_number_is_looked_up_first() -> None:
+    told = [ask(f"{CN}/api/v1/datasets/{id}", "PUT") for id in ("o/n", "123")]
+    assert [isinstance(found, Passed) and found.writes for found in told] == [True, False]
+
+
 def test_git() -> None:
     about = Subject(repo("o/n"))
     assert ask(f"{WWW}/o/n.git/info/refs?service=git-upload-pack") == Passed(ms.HUB, Kind.GIT, None, about)
-    assert ask(f"{WWW}/o/n.git/git-receive-pack", "POST") == Passed(ms.HUB, Kind.GIT, repo("o/n"), about)
+    assert ask(f"{WWW}/o/n.git/git-receive-pack", "POST") == Passed(ms.HUB, Kind.GIT, repo("o/n"), about, writes=True)
     batch = ask(f"{WWW}/datasets/o/n.git/info/lfs/objects/batch", "POST")
     assert batch == Batch(repo("o/n", "datasets"))
 
