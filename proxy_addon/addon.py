@@ -28,6 +28,7 @@ if __name__.startswith("__mitmproxy_script__"):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from proxy_addon.auth import FIELD, Door, Turned
+from proxy_addon.config import Limits
 from proxy_addon.core.errors import UpstreamFailed
 from proxy_addon.core.messages import Finished, Pass, Reply, Request
 from proxy_addon.core.status import Detail, Fwd, Outcome
@@ -37,7 +38,7 @@ from proxy_addon.edge.contract import Engine
 from proxy_addon.edge.h1 import response
 from proxy_addon.edge.holding import Holding
 from proxy_addon.edge.not_yet import NotYet
-from proxy_addon.edge.patience import Limits, Patience
+from proxy_addon.edge.patience import Patience
 from proxy_addon.edge.pump import Exchange
 from proxy_addon.edge.wire import Wire
 from proxy_addon.streaming import GateLayer, HubgateAnswerHook, HubgateBodyHook

@@ -24,7 +24,7 @@ from .store.local import DiskStore
 BATCH = 1000
 _ALGORITHMS = ("", "sha256:", "git:")
 _WAYS = ("", LEASED)  # how keys begin: of what all may have, and of what holders of a lease may
-_CLASSIFIER = Classifier(enabled=("huggingface", "modelscope"))
+_CLASSIFIER = Classifier()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from .answer.documents import Documents
 from .answer.enforcement import Enforcement, Rules
 from .answer.facts import FactFinder
 from .answer.files import Files
-from .answer.gate import Gate
+from .answer.gate import ContentGate
 from .answer.granting import granted
 from .answer.layers import Layers
 from .answer.links import Links
@@ -38,7 +38,7 @@ from .answer.relay import failure, relay
 from .answer.replies import refusal
 from .core.errors import BodyLost, UpstreamFailed
 from .core.invalidation import SAFE
-from .core.messages import Finished, Headers, Pass, Reply, Request
+from .core.messages import BODY_LIMIT, Finished, Headers, Pass, Reply, Request
 from .core.status import Detail, Fwd
 from .fetch.addresses import is_literal, is_public
 from .hub.resources import (
@@ -59,8 +59,6 @@ from .hub.resources import (
     Xorb,
 )  # fmt: skip
 from .store.contract import View
-
-LARGEST_REQUEST = 1024 * 1024  # bytes of a request body that the engine holds
 
 
 class Observer(Protocol):
@@ -88,8 +86,8 @@ class Engine:
         self._batches, self._layers = Batches(means), Layers(means, self._documents)
         self._xet, self._promised = NativeXet(means), Promised()
         self.origins, self.contents = Origins(means), Contents(means)
-        self.facts = FactFinder(means, self._documents, self._files)
-        self._enforcement = Enforcement(rules, self.origins, self.facts, Gate(self.contents), means.clock)
+        self.facts = FactFinder(means, self._documents)
+        self._enforcement = Enforcement(rules, self.origins, self.facts, ContentGate(self.contents), means.clock)
 
     # -- the life of a request --------------------------------------------------------------------------------------
 
@@ -186,7 +184,7 @@ class Engine:
                 return None
 
     def takes(self, request: Request) -> bool:
-        """Whether `handle` answers; the edge then brings the whole body, at most `LARGEST_REQUEST` bytes."""
+        """Whether `handle` answers; the edge then brings the whole body, at most `BODY_LIMIT` bytes."""
         resource = self._resource(request)
         if not isinstance(resource, Passed) or self._denies(resource):
             return True
@@ -220,7 +218,7 @@ class Engine:
         if hub != "other" or "transfer-encoding" in request.headers:
             return False
         length = request.headers.get("content-length") or "0"
-        return re.fullmatch(r"[0-9]{1,7}", length) is not None and int(length) <= LARGEST_REQUEST
+        return re.fullmatch(r"[0-9]{1,7}", length) is not None and int(length) <= BODY_LIMIT
 
     async def _unsafe(self, request: Request) -> Reply:
         reply = await relay(self._means, request, hub="other", kind=Kind.PLAIN, fwd=Fwd.METHOD)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from proxy_addon.auth import Door, Login
 from proxy_addon.core.messages import Finished, Headers, Reply, Request
 from proxy_addon.edge import framing
+from proxy_addon.edge.chunks import TOKEN
 from proxy_addon.edge.contract import Engine
 from proxy_addon.edge.intake import Place, authority, normal
 
@@ -30,10 +31,9 @@ class Known(NamedTuple):
     shown: tuple[str, ...] = ()
 
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _HEAD = re.compile(
     rb"(GET|HEAD) (?:http://([A-Za-z0-9.:_-]{1,255}))?(/[!-\"$->@-~]*+)(?:\?([!-\"$-~]*+))? HTTP/1\.1\r\n"
-    rb"((?>" + _TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)+)\r\n"
+    rb"((?>" + TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)+)\r\n"
 )
 _NOT_HERE = frozenset(
     ("content-length", "transfer-encoding", "upgrade", "expect", "te", "trailer", "proxy-connection", "http2-settings")
@@ -185,9 +185,8 @@ class Front:
 
 def _assembled(reply: Reply, method: str) -> tuple[bytes, int]:
     """The bytes of the whole reply, and how many of them are body."""
-    body = reply.body
-    if not isinstance(body, bytes):
-        body.close()
+    if not isinstance(body := reply.body, bytes):
+        reply.close()
         raise TypeError("a quick reply has its body in memory")
     frame = framing.frame(reply, method, "HTTP/1.1")
     head = framing.head(reply.status, framing.phrase(reply), frame.headers)

@@ -95,16 +95,14 @@ class Metrics(Collector):
             row[bisect_left(BUCKETS, first_byte)] += 1
             row[-1] += first_byte
 
-    def upstream(self, hub: str, status: int | None, received: int = 0) -> None:
-        """Count one exchange with upstream; `status` is None when no answer came."""
-        known = hub if hub in self._upstream_bytes else "other"
-        code = "none" if status is None else str(status) if 100 <= status <= 599 else "other"
-        self._upstream_requests[known, code] = self._upstream_requests.get((known, code), 0) + 1
-        self._upstream_bytes[known] += received
+    def upstream_request(self, hub: str, status: int) -> None:
+        """Count one answer from upstream."""
+        pair = hub if hub in HUBS else "other", str(status) if 100 <= status <= 599 else "other"
+        self._upstream_requests[pair] = self._upstream_requests.get(pair, 0) + 1
 
-    def received(self, hub: str, count: int) -> None:
+    def upstream_bytes(self, hub: str, size: int) -> None:
         """Add body bytes from upstream as they come."""
-        self._upstream_bytes[hub if hub in self._upstream_bytes else "other"] += count
+        self._upstream_bytes[hub if hub in HUBS else "other"] += size
 
     def gauge(self, name: str, help: str, read: Callable[[], float]) -> None:
         """Export `hubgate_<name>`, read at each scrape."""

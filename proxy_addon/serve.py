@@ -25,13 +25,12 @@ from .config import Listen, Settings, load, probe
 from .core.errors import ConfigError
 from .discreet import disown_tokens, forbid_core_dumps, log_to_standard_error
 from .edge.admission import Admission
-from .edge.patience import Limits
 from .edge.scarce import Scarce
 from .master import Proxy
 from .ports import explain_bind, who_listens
 from .scrubber import Scrubber
 from .sync import journal
-from .wiring import Assembly, assemble, other_hosts
+from .wiring import Assembly, assemble
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ def run(settings: Settings, announce: Announce) -> int:
 async def _serve(settings: Settings, announce: Announce) -> int:
     for what in _risks(settings):
         log.warning("%s", what)
-    authority = opened(settings.ca.dir, other_hosts(settings), settings.ca.cert, settings.ca.key)
+    authority = opened(settings.ca.dir, settings.hubs.other_names, settings.ca.cert, settings.ca.key)
     roots = tls.upstream_roots(settings.ca.dir, settings.upstream.ca_file)
     parts = await assemble(settings, keeps=True)
     scarce = Scarce()
@@ -63,7 +62,7 @@ async def _serve(settings: Settings, announce: Announce) -> int:
     try:
         beside = _beside(settings, parts)
         proxy = Proxy(
-            Hubgate(parts.engine, _admission(settings), _limits(settings), parts.door),
+            Hubgate(parts.engine, _admission(settings), settings.limits, parts.door),
             listen=[(at.host, at.port) for at in settings.listen],
             confdir=settings.ca.dir,
             tls=tls.Tls(authority, upstream_roots=roots),
@@ -195,16 +194,11 @@ async def build(config: str) -> Served:
     settings = _settings(config)
     parts = await assemble(settings, keeps=True)
     _on_hup(parts)
-    return Served(parts.engine, _admission(settings), parts.close, parts.door, _limits(settings))
+    return Served(parts.engine, _admission(settings), parts.close, parts.door, settings.limits)
 
 
 def _admission(settings: Settings) -> Admission:
     return Admission(settings.admitted, settings.limits.connections)
-
-
-def _limits(settings: Settings) -> Limits:
-    limits = settings.limits
-    return Limits(limits.header_deadline, limits.body_rate, limits.stall)
 
 
 def _settings(config: str) -> Settings:

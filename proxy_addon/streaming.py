@@ -38,7 +38,7 @@ from proxy_addon.edge.intake import Place, Refusal
 from proxy_addon.edge.owing import Owing
 from proxy_addon.edge.pump import Exchange
 from proxy_addon.edge.relay import Tunnel
-from proxy_addon.edge.reply import Gate, HubgateAnswerHook, HubgateBodyHook, at_hand, connect_failed
+from proxy_addon.edge.reply import Addon, HubgateAnswerHook, HubgateBodyHook, at_hand, connect_failed
 from proxy_addon.edge.wire import STEP, Wire
 from proxy_addon.front import Front
 
@@ -46,7 +46,7 @@ __all__ = ["GateLayer", "GateStream", "HubgateAnswerHook", "HubgateBodyHook"]
 
 
 class GateLayer(HttpLayer):
-    def __init__(self, context: Context, mode: HTTPMode, gate: Gate) -> None:
+    def __init__(self, context: Context, mode: HTTPMode, gate: Addon) -> None:
         super().__init__(context, mode)
         client, server = context.client, context.server
         self.gate = gate

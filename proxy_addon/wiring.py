@@ -28,7 +28,7 @@ from .engine import Engine
 from .fetch.fills import Fills
 from .fetch.flights import Flights
 from .fetch.upstream import Upstream
-from .hub.classify import Classifier
+from .hub.classify import ALL, Classifier
 from .metrics import Metrics
 from .policy.rulebook import Rulebook
 from .scan import Scanner
@@ -39,19 +39,6 @@ from .store.local import DiskStore
 
 MAX_RULES = 1000  # that are counted one by one
 log = logging.getLogger(__name__)
-
-
-class Meter:
-    """What upstream exchanges cost, as metrics."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def upstream_request(self, hub: str, status: int) -> None:
-        self._metrics.upstream(hub, status)
-
-    def upstream_bytes(self, hub: str, size: int) -> None:
-        self._metrics.received(hub, size)
 
 
 class Journal:
@@ -136,7 +123,7 @@ async def assemble(
     _count_rules(metrics, rulebook)
     access_log = AccessLog(settings.access_log) if settings.access_log is not None else None
     upstream = Upstream(
-        meter=Meter(metrics),
+        meter=metrics,
         connect_to=settings.upstream.connect_to,
         ca_file=str(settings.upstream.ca_file) if settings.upstream.ca_file else None,
         proxy=settings.upstream.proxy,
@@ -154,7 +141,7 @@ async def assemble(
     metrics.gauge("fills", "Fills under way", lambda: float(len(fills)))
     scanner = await asyncio.to_thread(scanner_of, settings)
     metrics.counter("fills_disproved", "Fills that brought not what was promised", lambda: float(fills.disproved))
-    enabled = [name for name in ("huggingface", "modelscope") if getattr(hubs, name).enabled]
+    enabled = [name for name in ALL if getattr(hubs, name).enabled]
     means = Means(
         store=store,
         upstream=upstream,
@@ -229,7 +216,3 @@ def _count_rules(metrics: Metrics, book: Rulebook) -> None:
     metrics.gauge("rules_loaded_timestamp_seconds", "When the rules in force were read", lambda: book.since)
     metrics.counter("rules_reloads", "Rules that came into force", lambda: float(book.reloads))
     metrics.counter("rules_reload_failures", "Rules that did not come into force", lambda: float(book.failures))
-
-
-def other_hosts(settings: Settings) -> tuple[str, ...]:
-    return tuple(other.dns for other in settings.hubs.others)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.engine.rig import Clock, Rig, rig, settings_for
-from tests.hub import TestHub, standard_hub
+from tests.hub import TestHub, modelscope, standard_hub
 
 settings.register_profile("tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
@@ -57,6 +57,7 @@ def tries(request: pytest.FixtureRequest) -> int:
 
 
 type Starter = Callable[..., Awaitable[Rig]]
+type Ruled = Callable[..., Awaitable[Rig]]
 
 
 @pytest.fixture
@@ -70,3 +71,24 @@ async def start(hub: TestHub, tmp_path: Path, clock: Clock) -> AsyncIterator[Sta
             return await stack.enter_async_context(rig(settings, clock))
 
         yield begin
+
+
+@pytest.fixture
+def mirror(hub: TestHub) -> Iterator[str]:
+    """Of ModelScope: it answers as the hub does, at a host of its own."""
+    before = hub.families
+    hub.families = [("mirror.example", modelscope.answer), *before]
+    yield "https://mirror.example"
+    hub.families = before
+
+
+@pytest.fixture
+def ruled(start: Starter, tmp_path: Path) -> Ruled:
+    """Starts an engine under rules: `await ruled("version: 1...")`, the first of a test by those in `rules-0.yaml`."""
+
+    async def begin(text: str, dir: str = "cache", **changes: object) -> Rig:
+        path = tmp_path / f"rules-{len(list(tmp_path.glob('rules-*')))}.yaml"
+        path.write_text(text)
+        return await start(dir, rules=(path,), **changes)
+
+    return begin

@@ -48,15 +48,14 @@ async def test_a_request_is_counted_once_with_its_bytes_and_its_first_byte():
 
 async def test_upstream():
     metrics = Metrics()
-    metrics.upstream("huggingface", 206, 10)
-    metrics.upstream("huggingface", 206, 5)
-    metrics.received("huggingface", 7)
-    metrics.upstream("modelscope", None)
-    metrics.upstream("nonsense", 999, 1)
+    metrics.upstream_request("huggingface", 206)
+    metrics.upstream_request("huggingface", 206)
+    metrics.upstream_bytes("huggingface", 15)
+    metrics.upstream_bytes("huggingface", 7)
+    metrics.upstream_request("nonsense", 999)
     found = await samples(metrics)
     assert found[key("hubgate_upstream_requests_total", hub="huggingface", status="206")] == 2
     assert found[key("hubgate_upstream_bytes_total", hub="huggingface")] == 22
-    assert found[key("hubgate_upstream_requests_total", hub="modelscope", status="none")] == 1
     assert found[key("hubgate_upstream_requests_total", hub="other", status="other")] == 1
 
 
@@ -105,7 +104,8 @@ async def test_totals():
     metrics = Metrics()
     metrics.request("hit", "huggingface", "file", 100, 0.1)
     metrics.request("uri-miss", "huggingface", "file", 10, 0.1)
-    metrics.upstream("huggingface", 200, 10)
+    metrics.upstream_request("huggingface", 200)
+    metrics.upstream_bytes("huggingface", 10)
     assert metrics.totals() == {
         "requests": 2, "hits": 1, "sent_bytes": 110, "upstream_requests": 1, "upstream_bytes": 10,
     }  # fmt: skip

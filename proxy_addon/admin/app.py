@@ -11,6 +11,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from ..metrics import CONTENT_TYPE
 from .bounded import BACKLOG, Bounded, Open
 from .page import Ruled, Synced, index
 
@@ -83,8 +84,7 @@ def create_app(
         return web.Response(body=ca.bundle_pem(), content_type="application/x-pem-file", headers=name)
 
     async def exposition(_: web.Request) -> web.Response:
-        plain = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        return web.Response(body=await metrics.text(), headers=plain)
+        return web.Response(body=await metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     async def home(_: web.Request) -> web.Response:
         numbers = {**metrics.totals(), **await metrics.stored()}

@@ -22,6 +22,11 @@ def agent_of(headers: Headers) -> str:
     return _plain(headers.get("user-agent")) or "hubgate"
 
 
+def asking(agent: str) -> tuple[tuple[str, str], ...]:
+    """The fields to ask for bytes with, as they are."""
+    return (("User-Agent", agent), ("Accept", "*/*"), ("Accept-Encoding", "identity"))
+
+
 def form_of(headers: Headers) -> str:
     """What the client takes, where that is a part of the key."""
     return _plain(headers.get("accept")) or "*/*"

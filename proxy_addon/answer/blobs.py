@@ -23,8 +23,6 @@ from .whole import Behind, goes_to_the_end
 SAMPLE = 32  # bytes
 _RANDOM = SystemRandom()
 
-type Wanted = Callable[[], Awaitable[Source] | Source]
-
 
 def quickly(means: Means, view: View, request: Request, stored: StoredResponse, outcome: Outcome) -> Reply | None:
     """The reply if every byte of it is in sight."""
@@ -199,8 +197,8 @@ async def readable(reply: Reply) -> bool:
     try:
         good = not isinstance(reply.body, BlobBody) or await reply.body.ready()
     finally:
-        if not (good or isinstance(reply.body, bytes)):
-            reply.body.close()
+        if not good:
+            reply.close()
     return good
 
 

@@ -15,9 +15,9 @@ from dataclasses import replace
 from ..access.public import giving, has_credentials, listing, viewing
 from ..core.errors import UpstreamFailed
 from ..core.messages import Reply, Request, StoredResponse
-from ..core.reuse import Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure, replace_variant
+from ..core.reuse import Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure
 from ..core.status import Detail, Outcome
-from ..core.storing import Terms
+from ..core.storing import Terms, replace_variant
 from ..fetch.upstream import Answer
 from ..hub import modelscope as ms
 from ..hub.resources import Document

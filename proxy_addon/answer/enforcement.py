@@ -23,8 +23,8 @@ from ..hub.subjects import subject_of
 from ..policy.facts import Facts
 from ..policy.judge import Allow, Deny, Need, Policy
 from .batches import Refusals, denied_objects
-from .facts import FactFinder, Learned
-from .gate import Gate, Judge
+from .facts import FactFinder
+from .gate import ContentGate, Judge
 from .judged import (
     Judged,
     Verdict,
@@ -42,8 +42,9 @@ from .judged import (
     wanted,
 )  # fmt: skip
 from .origins import Origins
+from .remembered import Learned
 from .replies import for_git
-from .rulings import Rulings, close
+from .rulings import Rulings
 from .settled import Grounds, Settled
 
 
@@ -58,7 +59,7 @@ class Enforcement:
         rules: Rules,
         origins: Origins,
         facts: FactFinder,
-        gate: Gate,
+        gate: ContentGate,
         clock: Callable[[], float],
         ident: Callable[[], str] = lambda: os.urandom(4).hex(),
     ) -> None:
@@ -230,19 +231,14 @@ class Enforcement:
         """Judged again by what only the answer tells: which commit it is of, and which bytes. `policy`: that of
         `verdict`; if there are other rules now, it is for them to say."""
         try:
-            if policy is not self.policy:
-                again = await self.before(request, resource)
-                if isinstance(again, Reply):
-                    close(reply)
-                    return again
-                verdict = again
-            judged = await self._all_again(verdict, request, resource, reply)
-            if isinstance(judged, Reply):
-                close(reply)
-                return judged
+            now = verdict if policy is self.policy else await self.before(request, resource)
+            judged = now if isinstance(now, Reply) else await self._all_again(now, request, resource, reply)
         except BaseException:
-            close(reply)
+            reply.close()
             raise
+        if isinstance(judged, Reply):
+            reply.close()
+            return judged
 
         async def last() -> Reply | None:
             again = await self._all_again(judged, request, resource, reply, last=True)

@@ -27,32 +27,28 @@ from ..hub.resources import Repo, Subject
 from ..policy import of_huggingface
 from ..policy.conflicts import conflict
 from ..policy.declared import Licences
-from ..policy.facts import GATES, UNKNOWN, Gate, Unknown
+from ..policy.facts import UNKNOWN, Unknown
 from ..policy.foreign import repo_name
 from ..policy.sheets import Sheet
 from .agent import agent_of
 from .documents import Documents
-from .files import Files
 from .identities import Identities
+from .judged import CONTENT, FROM_HUB
 from .lookups import About, Found, HuggingFace, Lookups, ModelScope
 from .means import Means
 from .remembered import Entry, Learned, Memory
 from .roads import DirectRoad, OpenRoad, Refusal, Road, refused_lately
-
-__all__ = ["FactFinder", "Learned"]
 
 MOST_BASES = 4  # base models whose licences are compared
 _CONFLICT, _BASES = "license_conflict", "base_model"
 _HOST = urlsplit(hf.ORIGIN).netloc
 _OF_INFO = "gated"  # which every info tells, or nothing does
 _MOMENT = 1.0  # seconds that an answer is believed at least
-_NOT_OURS = frozenset(name for name, gate in GATES.items() if gate is Gate.CONTENT)
-_OF_HUB = frozenset(name for name, gate in GATES.items() if gate is Gate.REPO) | {"path"}
 _NEEDS_FIRST = {_CONFLICT: ("license", _BASES)}
 
 
 class FactFinder:
-    def __init__(self, means: Means, documents: Documents, files: Files) -> None:
+    def __init__(self, means: Means, documents: Documents) -> None:
         self._means, self._documents = means, documents
         self._lookups: dict[str, Lookups] = {hf.HUB: HuggingFace(), ms.HUB: ModelScope()}
         self._identities = Identities(means)
@@ -61,8 +57,8 @@ class FactFinder:
 
     def seen(self, subject: Subject, need: frozenset[str], request: Request) -> Learned | None:
         """From memory, if all of it is there."""
-        if not need.isdisjoint(_NOT_OURS):
-            need -= _NOT_OURS
+        if not need.isdisjoint(CONTENT):
+            need -= CONTENT
         if not need:
             return Learned({}, {})
         now = self._means.clock()
@@ -88,7 +84,7 @@ class FactFinder:
         Raises `UpstreamFailed`."""
         if (known := self.seen(subject, need, request)) is not None:
             return known
-        need -= _NOT_OURS
+        need -= CONTENT
         agent = agent_of(request.headers)
         own = DirectRoad.own(self._means, request, subject.repo, agent)
         held = self._vouched(subject, need, request, self._means.clock() - LASTS)
@@ -145,11 +141,11 @@ class FactFinder:
         if isinstance(found, Refusal):
             return found
         if found is None or not _is_plain(found.repo):
-            nothing = _nothing(_OF_HUB, f"{subject.repo.hub} tells nothing of {subject.repo.type}")
+            nothing = _nothing(FROM_HUB, f"{subject.repo.hub} tells nothing of {subject.repo.type}")
             return Entry(subject.repo).with_sheet(nothing, now + self._means.rules.ref)
         name = found.sheet.name or found.repo.id
         other = name if name.casefold() != subject.repo.id.casefold() else ""
-        silent = _nothing(_OF_HUB - lookups.steps.keys() - {_CONFLICT}, "the hub does not tell")
+        silent = _nothing(FROM_HUB - lookups.steps.keys() - {_CONFLICT}, "the hub does not tell")
         until = max(found.until, now + _MOMENT)
         entry = Entry(found.repo, other).with_sheet(silent, until).with_sheet(found.sheet, until)
         if lookups.trunk is None or subject.rev in (None, lookups.trunk):

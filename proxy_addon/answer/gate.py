@@ -16,7 +16,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 
 from ..core.errors import BodyLost, UpstreamFailed
-from ..core.messages import Body, Buffer, Reply, Request, Whole
+from ..core.messages import Body, Buffer, BytesBody, Reply, Request, Whole
 from ..core.status import Detail
 from ..fetch.fill import TAIL
 from ..hub.resources import Resource
@@ -24,7 +24,7 @@ from ..policy.facts import UNKNOWN, Facts, Partial
 from ..policy.judge import Allow, Deny, Need
 from .contents import Contents, Looked
 from .judged import CONTENT, MADE_UP, SCANNED, Judged, unscanned, with_content
-from .replies import BytesBody, refusal
+from .replies import refusal
 
 SMALL = 16 * 1024 * 1024  # bytes of a file that is fetched also for its head alone
 PATIENCE = 8.0  # seconds for a small one; many clients wait ten for a head
@@ -38,7 +38,7 @@ _LATER = "hubgate: {name} is being fetched, to be looked into before any part of
 type Judge = Callable[[Facts], Awaitable[list[Judged] | Reply]]
 
 
-class Gate:
+class ContentGate:
     def __init__(self, contents: Contents) -> None:
         self.contents = contents
 

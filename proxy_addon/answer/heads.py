@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from cachetools import TTLCache
 
@@ -23,10 +22,11 @@ from ..fetch.upstream import Answer
 from ..hub import huggingface as hf
 from ..hub.resources import COMMIT, File
 from ..store.contract import View
+from .agent import asking
 from .inquiry import Found, Refused
 from .means import Means
 from .places import Places
-from .sources import Redirected, leads_home
+from .sources import Redirected, to_files_of
 
 LOCATION_LASTS = 300.0  # seconds; the hub signs for an hour
 _KEPT_404 = ("x-error-code", "x-error-message", "x-repo-commit")
@@ -48,7 +48,7 @@ class Heads:
     def __init__(self, means: Means, places: Places) -> None:
         self._means, self._places = means, places
         mirrors = means.rules.mirrors.get(hf.HUB, ())
-        self._mirror_hosts = frozenset(urlsplit(mirror).hostname or "" for mirror in mirrors)
+        self.may_follow = to_files_of(hf.is_ours, mirrors)
         self._bases = (*mirrors, hf.ORIGIN)
         self._locations: TTLCache[str, str] = TTLCache(4096, LOCATION_LASTS, means.timer)  # signed: in memory only
 
@@ -78,13 +78,11 @@ class Heads:
 
     async def ask(self, file: File, agent: str, *, hurry: bool, reload: bool) -> Found | Refused:
         """One HEAD, at the first upstream that answers; what it says is stored."""
-        fields = (("User-Agent", agent), ("Accept", "*/*"), ("Accept-Encoding", "identity"))
         fault: UpstreamFailed | None = None
         for base in self._bases:
             try:
-                answer = await self._means.upstream.open(
-                    "HEAD", hf.resolve_url(file, base), fields, hub=hf.HUB, hurry=hurry
-                )
+                url = hf.resolve_url(file, base)
+                answer = await self._means.upstream.open("HEAD", url, asking(agent), hub=hf.HUB, hurry=hurry)
             except UpstreamFailed as failed:
                 fault = failed
                 continue
@@ -111,7 +109,7 @@ class Heads:
             head, status, commit = hf.file_headers(facts, file), 200, facts.commit
         elif answer.status == 404 and answer.headers.get("x-error-code") == "EntryNotFound" and COMMIT.match(commit):
             head, status = Headers((k, v) for k, v in answer.headers.fields if k.lower() in _KEPT_404), 404
-        elif location is not None and hf.is_rename(urlsplit(answer.url).path, location):
+        elif location is not None and hf.is_rename(location):
             head, status = Headers((("Location", answer.headers.get("location") or ""),)), answer.status
         else:
             return Refused(answer.status, answer.headers.get("x-error-code") or "")
@@ -156,10 +154,6 @@ class Heads:
         answer.release()
         length = delta_bytes(answer.headers.get("content-length"))
         return replace(facts, size=length) if answer.status == 200 and length is not None else None
-
-    def may_follow(self, url: str) -> bool:
-        """https, and a host where this hub or a configured mirror keeps files."""
-        return leads_home(url, hf.is_ours) or (urlsplit(url).hostname or "") in self._mirror_hosts
 
 
 def ref_row(row: StoredResponse, commit: str) -> StoredResponse:

@@ -25,7 +25,7 @@ from .promised import Promised
 
 _MARK = b'"xetHash"'
 _AT_ONCE = 1000  # that one listing may teach
-_LARGEST = 4 * 1024 * 1024  # bytes of a listing, as it travels and inflated
+LARGEST = 4 * 1024 * 1024  # bytes of a listing, as it travels and inflated
 _ZIPPED = frozenset({"gzip", "deflate"})
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Identities:
             reply.body = Overheard(reply.body, lambda data: self._listed(data, coding))
 
     def _listed(self, data: bytes, coding: str) -> None:
-        if (coding != "identity" or _MARK in data) and len(data) <= _LARGEST:
+        if (coding != "identity" or _MARK in data) and len(data) <= LARGEST:
             self._promised.soon(self._learn_listing(data, coding))
 
     async def _learn_listing(self, data: bytes, coding: str) -> None:
@@ -102,7 +102,7 @@ class Identities:
 class Overheard:
     """A body passed on; `heard` is given all of it at the end, if it is no more than `most` bytes."""
 
-    def __init__(self, body: Body, heard: Callable[[bytes], None], most: int = _LARGEST) -> None:
+    def __init__(self, body: Body, heard: Callable[[bytes], None], most: int = LARGEST) -> None:
         self.length, self._body, self._heard, self._most = body.length, body, heard, most
         self._parts: list[bytes] = []
         self._size = 0
@@ -152,7 +152,7 @@ def _stored(file: str, row: StoredResponse) -> Identity | None:
 
 def _read(data: bytes, coding: str) -> list[Identity]:
     try:
-        text = inflated(data, coding, _LARGEST)
+        text = inflated(data, coding, LARGEST)
         found = identities(json.loads(text)) if _MARK in text else iter(())
         return [each for each, _ in zip(found, range(_AT_ONCE), strict=False)]
     except (ValueError, RecursionError, zlib.error):

@@ -18,9 +18,10 @@ from ..hub.resources import File, Resource, Subject
 from ..policy.facts import Facts
 from ..policy.judge import Need
 from .contents import Contents
-from .facts import FactFinder, Learned
+from .facts import FactFinder
 from .judged import SCANNED, asked, joined, unscanned, wanted, with_content
 from .origins import Origins
+from .remembered import Learned
 
 type Needed = Callable[[Facts], frozenset[str]]
 type Ask = Callable[[Request], Awaitable[Reply | Pass]]
@@ -103,8 +104,7 @@ class Inspection:
             reply = await self._ask(_head(subject, path, request))
         if isinstance(reply, Pass):
             return _without(known, need, "it is not asked for here")
-        if not isinstance(reply.body, bytes):
-            reply.body.close()
+        reply.close()
         if reply.status >= 400 and reply.status != 404:
             return _without(known, need, reply)
         known = replace(known, missing=reply.status == 404)

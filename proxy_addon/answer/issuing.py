@@ -9,6 +9,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from ..core.errors import UpstreamFailed
+from ..core.messages import REDIRECTS
 from ..core.ranges import parse_content_range
 from ..core.storing import delta_bytes
 from ..fetch.upstream import Answer
@@ -19,7 +20,6 @@ from ..hub.signed import Link, expiry
 from .means import Means
 
 _SPEAKS = {host: hub.HUB for hub in (hf, ms) for host in hub.HOME_HOSTS}  # who may say what a link is
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 def notice(means: Means, link: Link, hub: str) -> bool:
@@ -47,7 +47,7 @@ def notice_redirect(means: Means, answer: Answer, blob: str = "") -> None:
     digest = hf.bare(answer.headers.get("x-linked-etag"))
     blob = blob or (f"sha256:{digest}" if SHA256.match(digest) else "")
     hub = _SPEAKS.get(urlsplit(answer.url).hostname or "")
-    if not blob or hub is None or answer.status not in _REDIRECTS:
+    if not blob or hub is None or answer.status not in REDIRECTS:
         return
     try:
         target = answer.location

@@ -18,7 +18,7 @@ from ..hub.resources import COMMIT, SHA256, Blob, Kind, Layer, Reconstruction, R
 from ..policy.facts import GATES, UNKNOWN, Facts, Gate
 from ..policy.index import Tier
 from ..policy.judge import Allow, Deny, Need, Policy, Spoke
-from .facts import Learned
+from .remembered import Learned
 
 NOWHERE = "unknown-origin"  # the rule that denies what nobody can place
 _STRAY = "What the rules ask of the repo that this is from is not known here. Ask for the file by its own URL again."

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from ..access.provenance import same_repo
 from ..access.public import has_credentials, listing, pulling
 from ..core.errors import IntegrityError, UpstreamFailed
-from ..core.messages import Headers, Reply, Request, StoredResponse
+from ..core.messages import REDIRECTS, Headers, Reply, Request, StoredResponse
 from ..core.reuse import FAILURES, Reuse, decide, on_upstream_failure
 from ..core.status import Detail, Fwd, Outcome
 from ..fetch.upstream import Answer
@@ -27,7 +27,7 @@ from ..hub import registry
 from ..hub.resources import Document, Layer
 from ..hub.subjects import subject_of
 from . import blobs
-from .agent import agent_of, form_of
+from .agent import agent_of, asking, form_of
 from .documents import Documents
 from .issuing import size_told
 from .means import Means
@@ -36,7 +36,6 @@ from .replies import forbids_storing, not_cached, only_if_cached
 from .sources import Redirected, leads_home
 
 _HOPS = 5
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PRODUCT = re.compile(r"[A-Za-z0-9._-]{1,40}")
 
 
@@ -110,10 +109,10 @@ class Layers:
     async def _head(self, layer: Layer, agent: str, *, hurry: bool) -> StoredResponse | None:
         """One HEAD, followed to where the bytes are; None if the hub does not show the blob to everybody."""
         means, url = self._means, registry.blob_url(layer)
-        fields = (("User-Agent", agent), ("Accept", "*/*"), ("Accept-Encoding", "identity"))
+        fields = asking(agent)
         answer = await means.upstream.open("HEAD", url, fields, hub=layer.hub, hurry=hurry)
         for _ in range(_HOPS):
-            if answer.status not in _REDIRECTS or (target := answer.location) is None or not self._stays(layer, target):
+            if answer.status not in REDIRECTS or (target := answer.location) is None or not self._stays(layer, target):
                 break
             answer.release()
             answer = await means.upstream.open("HEAD", target, fields, hub=layer.hub, hurry=hurry)

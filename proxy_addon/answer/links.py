@@ -27,7 +27,7 @@ from ..hub.resources import Blob, File, Layer
 from ..hub.signed import Link, expiry
 from ..store.contract import Manifest
 from . import blobs
-from .agent import agent_of
+from .agent import agent_of, asking
 from .attested import Attested
 from .issuing import notice, size_told
 from .means import Means
@@ -76,7 +76,7 @@ class Links:
             size,
             hub=link.hub,
             may_follow=lambda url: False,
-            headers=_agent(request),
+            headers=(("User-Agent", agent_of(request.headers)),),
         )
         try:
             return await blobs.reply(
@@ -108,7 +108,7 @@ class Links:
 
     async def _one_byte(self, request: Request, link: Blob) -> int | None:
         """The size of what the link leads to; None if the hub does not say, or refuses, be it with status 200."""
-        fields = (*_agent(request), ("Accept", "*/*"), ("Accept-Encoding", "identity"), ("Range", "bytes=0-0"))
+        fields = (*asking(agent_of(request.headers)), ("Range", "bytes=0-0"))
         try:
             answer = await self._means.upstream.open("GET", request.url, fields, hub=link.hub)
             size = size_told(answer) if answer.status == 206 else None
@@ -163,7 +163,3 @@ class Links:
         if name and name.isascii() and name.isprintable():
             fields.append(("Content-Disposition", name))
         return StoredResponse(200, Headers(fields), now, now, blob=blob, size=size)
-
-
-def _agent(request: Request) -> tuple[tuple[str, str], ...]:
-    return (("User-Agent", agent_of(request.headers)),)

@@ -21,7 +21,7 @@ from cachetools import TTLCache
 
 from ..access.public import giving
 from ..core.errors import UpstreamFailed
-from ..core.messages import StoredResponse
+from ..core.messages import REDIRECTS, StoredResponse
 from ..core.ranges import parse_content_range
 from ..core.reuse import FAILURES
 from ..core.status import Outcome
@@ -30,16 +30,16 @@ from ..fetch.upstream import Answer
 from ..hub import modelscope as ms
 from ..hub.resources import File
 from ..store.contract import View
+from .agent import asking
 from .documents import Documents
 from .inquiry import Found, Refused
 from .listings import ABSENT, Listings, Read
 from .means import Means
 from .places import Places
-from .sources import Redirected, leads_home
+from .sources import Redirected, to_files_of
 
 LOCATION_LASTS = 300.0  # seconds; the hub signs for longer
 SMALL = 64 * 1024  # bytes: what a refusal takes at most
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Listed:
@@ -49,7 +49,7 @@ class Listed:
     def __init__(self, means: Means, places: Places, documents: Documents) -> None:
         self._means, self._places, self._listings = means, places, Listings(means, documents)
         self._mirrors = means.rules.mirrors.get(ms.HUB, ())
-        self._mirror_hosts = frozenset(urlsplit(mirror).hostname or "" for mirror in self._mirrors)
+        self.may_follow = to_files_of(ms.is_ours, self._mirrors)
         self._locations: TTLCache[str, str] = TTLCache(4096, LOCATION_LASTS, means.timer)  # signed: in memory only
 
     # -- what is stored ---------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Listed:
     async def given(self, answer: Answer, row: StoredResponse) -> tuple[bool, bytes, str]:
         """Whether the answer gives the file, what it said if not, and where the bytes are."""
         size = row.size or 0
-        if answer.status in _REDIRECTS:
+        if answer.status in REDIRECTS:
             target, named = answer.location, _digest_of(answer.location)
             answer.release()
             if target is None or not self.may_follow(target) or not (named or ms.linked(answer.headers)):
@@ -175,7 +175,7 @@ class Listed:
                 fault = failed
                 continue
             told, target = ms.linked(answer.headers), answer.location
-            if answer.status in _REDIRECTS and told is not None and target is not None and self.may_follow(target):
+            if answer.status in REDIRECTS and told is not None and target is not None and self.may_follow(target):
                 answer.release()
                 return await self._by_link(file, answer, told)
             if answer.status in FAILURES:
@@ -235,10 +235,6 @@ class Listed:
         """Not a mirror, which cannot refuse."""
         return ms.is_ours(urlsplit(url).hostname or "")
 
-    def may_follow(self, url: str) -> bool:
-        """https, and a host where this hub or a configured mirror keeps files."""
-        return leads_home(url, ms.is_ours) or (urlsplit(url).hostname or "") in self._mirror_hosts
-
 
 def row_of(file: File, read: Read) -> StoredResponse:
     """What a listing says of the file that it names."""
@@ -267,7 +263,3 @@ def _digest_of(url: str | None) -> str | None:
 
 def refusal(status: int, data: bytes) -> Refused:
     return Refused(403 if status in (401, 403) or ms.failure_of(data) == ms.NO_REPO else 404)
-
-
-def asking(agent: str) -> tuple[tuple[str, str], ...]:
-    return (("User-Agent", agent), ("Accept", "*/*"), ("Accept-Encoding", "identity"))

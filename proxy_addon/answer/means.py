@@ -17,15 +17,12 @@ from ..core.storing import Terms
 from ..fetch.fills import Fills
 from ..fetch.flights import Flights
 from ..fetch.upstream import Upstream
-from ..hub import huggingface as hf
-from ..hub import modelscope as ms
-from ..hub.classify import Classifier
+from ..hub.classify import HOMES, Classifier
 from ..hub.xet import NATIVE_ABOVE
 from ..scan import Scanner
 from ..store.contract import Store
 
 DAY = 86400.0
-_MIRRORED = {hf.HUB: hf.HOME_HOSTS, ms.HUB: frozenset(host for host in ms.HOME_HOSTS if not ms.site_of(host))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Rules:
 
     def mirrors_of(self, hub: str, host: str) -> tuple[str, ...]:
         """Base URLs that stand in for `host`, one of the hub's own names."""
-        return self.mirrors.get(hub, ()) if host in _MIRRORED.get(hub, ()) else ()
+        return self.mirrors.get(hub, ()) if host in HOMES.get((hub, ""), ()) else ()
 
     def file(self, status: int) -> Terms:
         """A file at a commit: immutable; a 404 or a moved repo is believed for a while."""

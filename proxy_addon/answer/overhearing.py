@@ -16,23 +16,21 @@ from urllib.parse import urljoin, urlsplit
 
 from cachetools import LRUCache
 
-from ..core.messages import Headers, Reply, Request
+from ..core.messages import REDIRECTS, Headers, Reply, Request
 from ..hub import claims, registry
 from ..hub import huggingface as hf
 from ..hub import modelscope as ms
 from ..hub.resources import COMMIT, SHA256, Document, File, Plain, Resource, Secret, Subject
-from .identities import Overheard, inflated, legible
+from .identities import LARGEST, Overheard, inflated, legible
 from .means import Means
 from .promised import Promised
 
 AT_ONCE = 2000  # claims of one listing: a page of the hub's names a thousand files, by two hashes
 HELD = 64 * 1024 * 1024  # bytes of listings that wait to be learned; what comes beyond goes by
-_LARGEST = 4 * 1024 * 1024  # bytes of a listing, as it travels and inflated
 _TOKEN_LARGEST = 64 * 1024
 _TOKEN_PATH = re.compile(r"/api/[a-z]+/[^/]+(?:/[^/]+)?/xet-(?:read|write)-token(?:/|\Z)")  # no path in a repo
 _LISTINGS = frozenset({"info", "tree", "paths-info"})
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_ABOUT_FILES = frozenset({200, 206, 304}) | _REDIRECTS
+_ABOUT_FILES = frozenset({200, 206, 304}) | REDIRECTS
 HOMES = {hub.HUB: hub.HOME_HOSTS for hub in (hf, ms)}
 
 
@@ -46,7 +44,7 @@ class Overhearing:
     def overhear(self, request: Request, resource: Resource, about: tuple[Subject, ...], reply: Reply) -> Reply:
         if not about:
             return reply
-        if reply.status in _REDIRECTS:
+        if reply.status in REDIRECTS:
             self._sent_on(request, resource, about, reply)
         if isinstance(resource, Secret | Plain):
             if reply.status == 200 and resource.hub == hf.HUB and _TOKEN_PATH.match(request.path):
@@ -112,7 +110,7 @@ class Overhearing:
         coding, headers = legible(reply), reply.headers
         length = len(reply.body) if isinstance(reply.body, bytes) else reply.body.length
         mark = (doc.key, length, headers.get("etag"), headers.get("date"))
-        if coding is None or mark in self._heard or (length or 0) > _LARGEST:
+        if coding is None or mark in self._heard or (length or 0) > LARGEST:
             return
         subjects = _at(about, headers)
 
@@ -125,7 +123,7 @@ class Overhearing:
         if isinstance(reply.body, bytes):
             heard(reply.body)
         else:
-            reply.body = Overheard(reply.body, heard, _LARGEST)
+            reply.body = Overheard(reply.body, heard, LARGEST)
 
     async def _learn_listing(self, data: bytes, coding: str, hub: str, about: tuple[Subject, ...]) -> None:
         try:
@@ -149,7 +147,7 @@ def _at(about: tuple[Subject, ...], headers: Headers) -> tuple[Subject, ...]:
 def _claimed(data: bytes, coding: str, hub: str, about: Subject) -> list[tuple[str, Subject]]:
     """Blocks; in a thread."""
     try:
-        told = json.loads(inflated(data, coding, _LARGEST))
+        told = json.loads(inflated(data, coding, LARGEST))
     except (ValueError, RecursionError, zlib.error):
         return []
     found = claims.of_huggingface(told) if hub == hf.HUB else claims.of_modelscope(told, about.repo)

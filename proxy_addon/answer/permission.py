@@ -13,8 +13,9 @@ from ..access.public import principal
 from ..core.messages import Headers, Request
 from ..hub import huggingface as hf
 from ..hub import modelscope as ms
+from ..hub.classify import HOMES
 from ..hub.resources import Repo
-from .agent import agent_of
+from .agent import agent_of, asking
 from .means import Means
 
 OTHER_NAMES = frozenset(f"https://{host}" for host in hf.HOME_HOSTS) - {hf.ORIGIN}  # which no client goes by
@@ -34,12 +35,12 @@ class Permission:
 
     @property
     def asking(self) -> tuple[tuple[str, str], ...]:
-        return (("User-Agent", self.agent), ("Accept", "*/*"), ("Accept-Encoding", "identity"), *self.fields)
+        return (*asking(self.agent), *self.fields)
 
 
 def permission(means: Means, request: Request, repo: Repo) -> Permission | None:
     """None if the client has shown the repo's hub nothing, or nothing that can be read in one way only."""
-    if request.origin not in _HOMES[repo.hub, repo.site]:
+    if request.host not in HOMES[repo.hub, repo.site] or request.origin != f"https://{request.host}":
         return None
     tokens = request.headers.get_all("authorization")
     token = [("Authorization", token) for token in tokens if token.strip()]
@@ -70,9 +71,3 @@ def _sessions(headers: Headers) -> Iterator[tuple[str, str]]:
             name, _, value = part.partition("=")
             if name.strip() in (_SESSION, _OPEN_SESSION) and value.strip():
                 yield name.strip(), value.strip()
-
-
-_HOMES = {(hf.HUB, ""): frozenset(f"https://{host}" for host in hf.HOME_HOSTS)} | {
-    (ms.HUB, site): frozenset(f"https://{host}" for host in ms.HOME_HOSTS if ms.site_of(host) == site)
-    for site in ("", "ai")
-}

@@ -13,11 +13,12 @@ from dataclasses import replace
 
 from ..access.public import has_credentials, principal
 from ..core import invalidation
+from ..core.conditions import CONDITIONS
 from ..core.errors import BodyLost, UpstreamFailed
 from ..core.messages import Headers, Reply, Request, StoredResponse
-from ..core.reuse import FAILURES, Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure, replace_variant
+from ..core.reuse import FAILURES, Forward, Reuse, Unavailable, Validate, decide, on_upstream_failure
 from ..core.status import Detail, Fwd, Outcome
-from ..core.storing import NotStorable, Terms, storable, stored_from
+from ..core.storing import NotStorable, Terms, replace_variant, storable, stored_from
 from ..core.validation import after_validation, freshen_from_head
 from ..fetch.bodies import BlobBody
 from ..fetch.fill import Fill
@@ -31,8 +32,6 @@ from .means import Means
 from .relay import end_to_end, failure, passed_on, relay, sent_upstream
 from .replies import not_cached, of_stored
 from .sources import Opened, Resumed
-
-_CONDITIONS = frozenset({"if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range"})
 
 
 class Plains:
@@ -90,7 +89,7 @@ class Plains:
     ) -> Reply:
         means = self._means
         if validating is not None or (request.method == "GET" and "range" not in request.headers and rows):
-            fields = (*sent_upstream(request, drop=_CONDITIONS | {"range"}), *(validating[1] if validating else ()))
+            fields = (*sent_upstream(request, drop=CONDITIONS | {"range"}), *(validating[1] if validating else ()))
         else:
             fields = sent_upstream(request)
         method = "GET" if validating is not None and request.method != "HEAD" else request.method
@@ -135,7 +134,7 @@ class Plains:
         """Store the answer if it may be, while it goes to the client."""
         plan = storable(request, answer.status, answer.headers, answer.response_time, terms)
         secret = hands_out(self._means, request, answer)
-        if isinstance(plan, NotStorable) or plan.have is not None or answer.status in (206, 304) or secret:
+        if isinstance(plan, NotStorable) or secret:
             return passed_on(request, answer, outcome, plain.hub, "plain")
         stored = stored_from(
             request,
@@ -230,7 +229,7 @@ class Plains:
         ):
             return None
 
-        fields = sent_upstream(request, drop=_CONDITIONS | {"range"})
+        fields = sent_upstream(request, drop=CONDITIONS | {"range"})
         source = Resumed(means.upstream, request.url, stored.headers.get("etag"), fields, hub=plain.hub)
 
         async def refill() -> Fill:
@@ -262,7 +261,7 @@ class Plains:
 
     def _revalidate(self, request: Request, plain: Plain, terms: Terms) -> None:
         """Freshen in the background; the client has been served (RFC 5861 §3)."""
-        quiet = replace(request, method="GET", headers=request.headers.without("range", *_CONDITIONS))
+        quiet = replace(request, method="GET", headers=request.headers.without("range", *CONDITIONS))
 
         async def run() -> None:
             async def once() -> None:
@@ -273,14 +272,13 @@ class Plains:
                     return
                 checking = quiet.headers.replace(("Cache-Control", "max-age=0"))
                 reply = await self._decided(replace(quiet, headers=checking), plain, strict)
-                if not isinstance(reply.body, bytes):
-                    try:
-                        while await reply.body.read(PIECE):
-                            pass
-                    except BodyLost:
+                try:
+                    while not isinstance(reply.body, bytes) and await reply.body.read(PIECE):
                         pass
-                    finally:
-                        reply.body.close()
+                except BodyLost:
+                    pass
+                finally:
+                    reply.close()
 
             await self._means.flights.join(f"revalidate:{plain.key}", once)
 

@@ -17,7 +17,7 @@ from cachetools import LRUCache
 
 from ..core.errors import BodyLost, UpstreamFailed
 from ..core.messages import Headers, Reply, StoredResponse
-from ..core.ranges import parse_content_range
+from ..core.ranges import merge, parse_content_range
 from ..core.status import Outcome
 from ..fetch.fill import Fill
 from ..fetch.pieces import ANY
@@ -188,7 +188,7 @@ class Ranges:
     async def prove(self, blob: str, birth: str, spans: Iterable[tuple[int, int]]) -> None:
         old = await self.proven(blob)
         before = old.proven if old.birth == birth else ()
-        await self._put(blob, Mark(old.total, birth, joined((*before, *spans))))
+        await self._put(blob, Mark(old.total, birth, merge((*before, *spans))))
 
     async def told_total(self, blob: str, total: str) -> str:
         """The length of the xorb, kept once it is known."""
@@ -208,17 +208,6 @@ class Ranges:
 def size_of(blob: str) -> int:
     start, _, end = blob.rpartition(":")[2].partition("-")
     return int(end) - int(start)
-
-
-def joined(spans: Iterable[tuple[int, int]]) -> Spans:
-    """The same numbers in as few spans as it takes."""
-    out: list[tuple[int, int]] = []
-    for low, high in sorted(spans):
-        if out and low <= out[-1][1]:
-            out[-1] = out[-1][0], max(high, out[-1][1])
-        else:
-            out.append((low, high))
-    return tuple(out)
 
 
 def within(span: tuple[int, int], spans: Spans) -> bool:

@@ -13,7 +13,7 @@ from typing import assert_never
 from ..access.public import has_credentials
 from ..core.conditions import NotModified, PreconditionFailed
 from ..core.directives import of_request
-from ..core.messages import Body, Headers, Reply, Request, StoredResponse
+from ..core.messages import Body, BytesBody, Headers, Reply, Request, StoredResponse
 from ..core.ranges import Full, Partial, Unsatisfiable, answer_stored, content_range, multipart, unsatisfied_range
 from ..core.reuse import reply_headers
 from ..core.status import Detail, Outcome
@@ -61,18 +61,6 @@ def of_stored(
             return Reply(412, head.without("content-type").replace(("Content-Length", "0")), b"", outcome)
         case never:
             assert_never(never)
-
-
-class BytesBody:
-    def __init__(self, data: bytes) -> None:
-        self.length: int | None = len(data)
-        self._rest = memoryview(data)
-
-    async def read(self, limit: int) -> memoryview:
-        data, self._rest = self._rest[:limit], self._rest[limit:]
-        return data
-
-    def close(self) -> None: ...
 
 
 def _body(data: bytes | Body) -> Body:

@@ -17,12 +17,12 @@ from urllib.parse import urljoin, urlsplit
 
 from ..access.public import has_credentials, listing, principal
 from ..core.errors import UpstreamFailed
-from ..core.messages import Headers, Reply, Request
+from ..core.messages import REDIRECTS, Headers, Reply, Request
 from ..core.reuse import FAILURES
 from ..core.status import Detail, Fwd, Outcome
 from ..core.storing import Terms
-from ..hub import huggingface as hf
 from ..hub import modelscope as ms
+from ..hub.classify import HOMES
 from ..hub.resources import Document, Repo
 from .documents import Documents
 from .means import DAY, Means
@@ -32,7 +32,6 @@ FOLLOWED = 3  # redirects
 OWN_LASTS = 300.0  # seconds that are believed what a client's own permission has brought
 STALE_LASTS = 10.0  # seconds that a stale answer is believed while the hub is out of reach
 _WORDS = 1024 * 1024  # bytes of a refusal
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FROM_HUB = frozenset(
     ["content-type", "x-error-code", "x-error-message", "x-request-id", "www-authenticate", "retry-after"]
 )
@@ -105,7 +104,7 @@ class OpenRoad:
             if not isinstance(got, Told):
                 raise UpstreamFailed("what was stored of the repo is gone")
             location = got.headers.get("location")
-            if got.status not in _REDIRECTS or location is None:
+            if got.status not in REDIRECTS or location is None:
                 return Refusal(got.status, got.headers, got.body, got.reason)
             url = _moved(url, location)
         raise UpstreamFailed(f"{urlsplit(url).hostname} redirects without end")
@@ -124,8 +123,7 @@ class DirectRoad:
     @classmethod
     def own(cls, means: Means, request: Request, repo: Repo, agent: str) -> DirectRoad | None:
         """With the client's own permission; None if it has sent the hub none."""
-        theirs = request.host in ms.HOME_HOSTS and ms.site_of(request.host) == repo.site
-        ours = request.host in hf.HOME_HOSTS if repo.hub == hf.HUB else theirs
+        ours = request.host in HOMES[repo.hub, repo.site]
         return cls(means, request.host, agent, request.headers) if ours and has_credentials(request) else None
 
     async def ask(self, url: str, *, pinned: bool) -> Got | Refusal | None:
@@ -146,7 +144,7 @@ class DirectRoad:
                 answer.close()
                 raise answer.failure()
             location = answer.headers.get("location")
-            if answer.status in _REDIRECTS and location is not None:
+            if answer.status in REDIRECTS and location is not None:
                 answer.close()
                 url = _moved(url, location)
                 continue
@@ -179,18 +177,12 @@ def _moved(url: str, location: str) -> str:
     """Where a redirect of the hub leads. Raises `UpstreamFailed` where it leads away from the hub."""
     try:
         here, there = urlsplit(url), urlsplit(urljoin(url, location))
-        same = any({here.hostname, there.hostname} <= hosts for hosts in _HOMES) and there.port in (None, 443)
+        same = any({here.hostname, there.hostname} <= hosts for hosts in HOMES.values()) and there.port in (None, 443)
     except ValueError:
         same = False
     if not same or there.scheme != "https":
         raise UpstreamFailed(f"{here.hostname} redirects away from itself")
     return there.geturl()
-
-
-_HOMES = (
-    hf.HOME_HOSTS,
-    *(frozenset(host for host in ms.HOME_HOSTS if ms.site_of(host) == site) for site in ("", "ai")),
-)
 
 
 def _credentials(headers: Headers) -> Iterator[tuple[str, str]]:

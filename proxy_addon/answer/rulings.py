@@ -23,7 +23,7 @@ class Rulings:
     def told(self, request: Request, resource: Resource, verdict: Verdict, reply: Reply) -> Reply:
         """The denial if one denies; else the reply, with what would have denied it."""
         if (denial := self.denied(request, resource, verdict)) is not None:
-            close(reply)
+            reply.close()
             return denial
         ruling, findings, repo = self.ruling(verdict)
         reply.ruling = reply.ruling or ruling
@@ -71,8 +71,3 @@ class Rulings:
         ruling = self._ruling(ident, answer, about.repo if about else None)
         outcome = Outcome(detail=Detail.DENIED)
         return Reply(got.status, got.headers, got.body, outcome, got.reason, resource.hub, resource.kind, ruling)
-
-
-def close(reply: Reply) -> None:
-    if not isinstance(reply.body, bytes):
-        reply.body.close()

@@ -9,25 +9,24 @@ may stand in (`Elsewhere`).
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
 from ..core.errors import IntegrityError, UpstreamFailed
+from ..core.messages import REDIRECTS
 from ..core.ranges import parse_content_range
 from ..core.storing import delta_bytes
 from ..core.validators import is_strong
 from ..fetch.transfer import Source
 from ..fetch.upstream import Answer, Upstream
 from ..hub.huggingface import bare
+from ..hub.resources import SHA256
 
 _GOOD_FOR = 300.0  # seconds a signed location is used
 _AVOIDED_FOR = 30.0  # seconds that a place which failed is left alone where another one helps
 _HOPS = 5
 _REFUSED = frozenset({400, 401, 403, 404, 410})
-_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 def leads_home(url: str, is_ours: Callable[[str], bool]) -> bool:
@@ -38,6 +37,12 @@ def leads_home(url: str, is_ours: Callable[[str], bool]) -> bool:
     except ValueError:
         return False
     return plain and is_ours((parts.hostname or "").removesuffix("."))
+
+
+def to_files_of(is_ours: Callable[[str], bool], mirrors: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a URL leads to where this hub, or a configured mirror of it, keeps files."""
+    hosts = frozenset(urlsplit(mirror).hostname or "" for mirror in mirrors)
+    return lambda url: leads_home(url, is_ours) or (urlsplit(url).hostname or "") in hosts
 
 
 class Redirected:
@@ -95,7 +100,7 @@ class Redirected:
             fields.append(("Range", f"bytes={start}-{end - 1}"))
         answer = await self._asked(url, fields)
         for _ in range(_HOPS):
-            if answer.status not in _REDIRECTS:
+            if answer.status not in REDIRECTS:
                 break
             target = answer.location
             answer.release()
@@ -106,7 +111,7 @@ class Redirected:
             answer = await self._asked(target, fields)
             if answer.status in (200, 206):
                 self._location, self._until = target, time.monotonic() + _GOOD_FOR
-        if answer.status in _REDIRECTS:
+        if answer.status in REDIRECTS:
             answer.close()
             raise UpstreamFailed(f"{urlsplit(answer.url).hostname} redirects without end", 508)
         return self._accepted(answer, start, end)
@@ -121,7 +126,7 @@ class Redirected:
 
     def _compare(self, answer: Answer) -> None:
         told = bare(answer.headers.get("x-linked-etag"))
-        if _SHA256.match(told) and _SHA256.match(self._digest) and told != self._digest:
+        if SHA256.match(told) and SHA256.match(self._digest) and told != self._digest:
             raise UpstreamFailed(f"{urlsplit(answer.url).hostname} has another file there", 404)
 
     def _accepted(self, answer: Answer, start: int, end: int) -> tuple[Answer, int]:

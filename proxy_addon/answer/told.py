@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..core.errors import BodyLost
-from ..core.messages import Headers, Reply, Request, StoredResponse
+from ..core.messages import BytesBody, Headers, Reply, Request, StoredResponse
 from ..core.status import Outcome
 from ..core.storing import Terms
 from ..fetch.bodies import BlobBody
@@ -25,7 +25,7 @@ from ..hub.resources import Document
 from . import blobs
 from .means import Means, Rules
 from .permission import refuses
-from .replies import SMALL, BytesBody, of_stored
+from .replies import SMALL, of_stored
 
 LARGEST = 32 * 1024 * 1024  # bytes, inflated
 PAGES = ("raw", "static")  # documents that may be HTML

@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 from cachetools import TTLCache
 
+from ..core.conditions import CONDITIONS
 from ..core.errors import BodyLost, IntegrityError, UpstreamFailed
 from ..core.messages import Buffer, Headers, Reply, Request
 from ..core.status import Detail, Fwd, Outcome
@@ -26,7 +27,6 @@ from .ranges import Ranges, size_of
 from .relay import failure, relay
 from .replies import forbids_storing, refusal
 
-_CONDITIONS = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range")
 _UNSOUND = 3  # times that a range has come broken; from then on clients get it as the hub sends it
 _UNSOUND_FOR = 3600.0  # seconds
 
@@ -189,5 +189,5 @@ async def _begun(fill: Fill) -> None:
 def _is_just(request: Request, xorb: Xorb) -> bool:
     """A plain read of the range that the link is signed for, and of nothing else."""
     asked = request.headers.get("range")
-    conditional = any(name in request.headers for name in _CONDITIONS)
+    conditional = any(name in request.headers for name in CONDITIONS)
     return request.method == "GET" and asked == f"bytes={xorb.start}-{xorb.end - 1}" and not conditional

@@ -82,7 +82,7 @@ class Attempts:
 
 
 def network(address: str) -> str:
-    """What has to be counted together."""
+    """What counts as one: an IPv4 address, or the /64 that a machine has all the addresses of (RFC 4291)."""
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
         if found.ipv4_mapped is not None:

@@ -10,8 +10,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from ..hub import classify
+
 MINTED = 256  # SNI comes from the client: what it can make us keep is bounded
-HUB_DOMAINS = ("huggingface.co", "hf.co", "modelscope.cn", "modelscope.ai")
+HUB_DOMAINS = classify.DOMAINS
 HUB_NAMES = (
     *HUB_DOMAINS,
     *(f"*.{domain}" for domain in HUB_DOMAINS),

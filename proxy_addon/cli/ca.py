@@ -26,7 +26,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 def init(config: options.ConfigFile = None, ca_dir: CaDir = None) -> None:
     """Make the CA, if there is none yet; `hubgate serve` does so too, unless it is offline."""
     settings = _keeper(config, ca_dir)
-    _tell(Authority.open(settings.ca.dir, options.others(settings)))
+    _tell(Authority.open(settings.ca.dir, settings.hubs.other_names))
 
 
 @app.command()
@@ -42,7 +42,7 @@ def issue(
 ) -> None:
     """Make one leaf with every hub name, for a server that is to have no CA (`ca: {mode: offline}`)."""
     settings = _keeper(config, ca_dir)
-    authority = Authority.open(settings.ca.dir, options.others(settings), make=False)
+    authority = Authority.open(settings.ca.dir, settings.hubs.other_names, make=False)
     leaf = authority.issue(host or (), newest=new)
     for file in (cert, key):
         if file.is_symlink() or (file.exists() and not file.is_file()):
@@ -123,7 +123,7 @@ def rotate(
     if finish and not yes:
         typer.confirm("Clients that trust only the old CA will refuse the proxy. Go on?", abort=True)
     act = Authority.finish if finish else Authority.rotate
-    authority = act(settings.ca.dir, options.others(settings))
+    authority = act(settings.ca.dir, settings.hubs.other_names)
     options.bundle(settings, authority)
     _tell(authority)
     then = "" if finish else ", then give clients the new certificate (`hubgate env`, `hubgate ca export`)"
@@ -136,7 +136,7 @@ def renew(config: options.ConfigFile = None, ca_dir: CaDir = None, yes: Yes = Fa
     settings = _keeper(config, ca_dir)
     if not yes:
         typer.confirm("Clients will refuse the proxy until they trust the new CA. Go on?", abort=True)
-    authority = Authority.renew(settings.ca.dir, options.others(settings))
+    authority = Authority.renew(settings.ca.dir, settings.hubs.other_names)
     options.bundle(settings, authority)
     _tell(authority)
     typer.echo("restart `hubgate serve`, and give clients the new certificate (`hubgate env`, `hubgate ca export`)")

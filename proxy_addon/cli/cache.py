@@ -18,14 +18,13 @@ from . import options, quarantine
 app = typer.Typer(no_args_is_help=True, help="What the cache holds: see it, pin it, remove it, check it.")
 app.add_typer(quarantine.app, name="quarantine")
 
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 Named = Annotated[str, typer.Argument(metavar="TARGET", help="A repo, as hf:org/name[@rev], or a blob.")]
 
 
 @app.command("ls")
 def ls(
     config: options.ConfigFile = None,
-    json: Json = False,
+    json: options.Json = False,
     blobs: Annotated[bool, typer.Option("--blobs", help="One line for each blob, not for each repo.")] = False,
 ) -> int:
     """List the repos that are here, the largest first."""
@@ -35,7 +34,7 @@ def ls(
 
 
 @app.command()
-def show(name: Named, config: options.ConfigFile = None, json: Json = False) -> int:
+def show(name: Named, config: options.ConfigFile = None, json: options.Json = False) -> int:
     """The files of a repo that are here, or what is known of a blob."""
     from . import keeping
 
@@ -44,7 +43,7 @@ def show(name: Named, config: options.ConfigFile = None, json: Json = False) -> 
 
 
 @app.command()
-def pin(name: Named, config: options.ConfigFile = None, json: Json = False) -> int:
+def pin(name: Named, config: options.ConfigFile = None, json: options.Json = False) -> int:
     """Keep it from eviction until it is unpinned."""
     from . import keeping
 
@@ -53,7 +52,7 @@ def pin(name: Named, config: options.ConfigFile = None, json: Json = False) -> i
 
 
 @app.command()
-def unpin(name: Named, config: options.ConfigFile = None, json: Json = False) -> int:
+def unpin(name: Named, config: options.ConfigFile = None, json: options.Json = False) -> int:
     """Let it be evicted again."""
     from . import keeping
 
@@ -62,7 +61,7 @@ def unpin(name: Named, config: options.ConfigFile = None, json: Json = False) ->
 
 
 @app.command()
-def rm(name: Named, config: options.ConfigFile = None, json: Json = False) -> int:
+def rm(name: Named, config: options.ConfigFile = None, json: options.Json = False) -> int:
     """Remove it; bytes that are also a file of another repo or revision stay."""
     from . import keeping
 
@@ -74,7 +73,7 @@ def rm(name: Named, config: options.ConfigFile = None, json: Json = False) -> in
 def verify(
     name: Annotated[str | None, typer.Argument(metavar="[TARGET]", help="A repo or a blob; else everything.")] = None,
     config: options.ConfigFile = None,
-    json: Json = False,
+    json: options.Json = False,
     repair: Annotated[
         bool, typer.Option("--repair/--no-repair", help="Drop what is damaged, or only tell of it.")
     ] = True,
@@ -89,7 +88,7 @@ def verify(
 
 
 @app.command()
-def stats(config: options.ConfigFile = None, json: Json = False) -> int:
+def stats(config: options.ConfigFile = None, json: options.Json = False) -> int:
     """How full the cache is, and of what."""
     from . import keeping
 
@@ -100,7 +99,7 @@ def stats(config: options.ConfigFile = None, json: Json = False) -> int:
 def log(
     name: Annotated[str | None, typer.Argument(metavar="[REPO]", help="Of this repo; else of all.")] = None,
     config: options.ConfigFile = None,
-    json: Json = False,
+    json: options.Json = False,
     since: Annotated[str | None, typer.Option(help="Not older than this, such as 7d.")] = None,
     lag: Annotated[
         bool, typer.Option("--lag", help="How far behind its hub each repo may be, in place of the log.")

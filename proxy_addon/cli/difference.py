@@ -83,7 +83,7 @@ def diff(
     log: Log = None,
     ask: Annotated[bool, typer.Option("--ask", help="Ask the hubs for what is not stored.")] = False,
     top: Annotated[int, typer.Option(min=1, max=10_000, help="Lines of each table.")] = 20,
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    json: options.Json = False,
 ) -> int:
     """Replay real requests under two sets of rules: what is newly blocked, what newly allowed."""
     now = time.time()

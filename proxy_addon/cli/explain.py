@@ -75,7 +75,7 @@ def explain(
     user: Annotated[str | None, typer.Option("--as", help="As this user would be judged.")] = None,
     client: Annotated[str, typer.Option("--client", help="As a client at this address would be judged.")] = "",
     offline: Annotated[bool, typer.Option("--offline", help="Ask no hub: only what is stored is known.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    json: options.Json = False,
 ) -> int:
     """What the rules say of a repo, a file or a URL, and why; with your HF_TOKEN or MODELSCOPE_API_TOKEN if there is
     one."""

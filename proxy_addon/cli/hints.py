@@ -12,6 +12,8 @@ import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
 
+from ..hub.classify import DOMAINS
+
 _READ_BY = {
     "SSL_CERT_FILE": "huggingface_hub 1.x and 2.x, hf_xet, git-lfs, Go",
     "REQUESTS_CA_BUNDLE": "modelscope, huggingface_hub 0.x, pip",
@@ -19,7 +21,6 @@ _READ_BY = {
     "GIT_SSL_CAINFO": "git, git-lfs",
     "NODE_EXTRA_CA_CERTS": "Node",
 }
-_HUBS = ("huggingface.co", "hf.co", "modelscope.cn", "modelscope.ai")
 _ENV = 'eval "$(hubgate env)"'
 
 
@@ -61,7 +62,7 @@ def _except(environment: Mapping[str, str]) -> list[str]:
     """The hubs that a client would reach without the proxy."""
     names = ",".join(environment.get(name, "") for name in ("NO_PROXY", "no_proxy"))
     entries = [entry.strip().removeprefix("*").removeprefix(".") for entry in names.split(",") if entry.strip()]
-    return [hub for hub in _HUBS if any(not entry or hub == entry or hub.endswith(f".{entry}") for entry in entries)]
+    return [hub for hub in DOMAINS if any(not entry or hub == entry or hub.endswith(f".{entry}") for entry in entries)]
 
 
 def _holds(file: str | None, ca: bytes) -> bool:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ..answer.inspection import Inspection
 from ..catalogue import Catalogue
 from ..config import Settings
-from ..core.messages import Headers, Request
+from ..core.messages import PORTS, Headers, Request
 from ..hub import hf_listing, ms_listing
 from ..hub import huggingface as hf
 from ..hub import modelscope as ms
@@ -29,7 +29,6 @@ SHUT = "no hub is asked (--offline)"
 #: hub -> variables of the environment that may hold the user's own token, as its clients read them
 TOKENS = {hf.HUB: ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"), ms.HUB: ("MODELSCOPE_API_TOKEN", "MODELSCOPE_TOKEN")}
 _PREFIXES = ("hf:", "ms:", "ms.ai:")
-_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +67,11 @@ class Naming:
         The token that `environment` has for the hub is put into the request, as its clients do."""
         url = _url(what) if what.startswith(_PREFIXES) else what
         at = urlsplit(url)
-        if at.scheme not in _PORTS or not at.hostname:
+        if at.scheme not in PORTS or not at.hostname:
             raise ValueError(
                 f"{what.partition('?')[0]!r} is no URL; write https://..., hf:org/name[@revision][/path] or ms:org/name"
             )
-        host, port = at.hostname.rstrip("."), at.port or _PORTS[at.scheme]
+        host, port = at.hostname.rstrip("."), at.port or PORTS[at.scheme]
         if self._classifier.hub_of(host, port) is None:
             raise ValueError(f"{host} is none of the hosts that this configuration serves, so that no rule is asked")
         found = self._classifier.classify(method, at.scheme, host, port, at.path or "/", at.query)

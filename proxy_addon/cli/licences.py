@@ -11,6 +11,7 @@ import typer
 
 from ..policy.licences import KNOWN_FAMILIES, LICENCES, canonical, family, near, spellings_of
 from ..policy.terms import NAMES, SOURCES, Family, Licence
+from . import options
 from .output import as_json, shown, table, tell
 
 _HEADS = ("LICENCE", "SPDX", "COMMERCIAL", "MODIFY", "REDISTRIBUTE", "SHARE ALIKE", "MIRROR", "SOURCE")
@@ -21,7 +22,7 @@ def licences(
     name: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="A licence, as a hub or a person spells it.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    json: options.Json = False,
 ) -> int:
     """What is known about licences: all of them, or one with every attribute, its source and what is not known."""
     if name is None:

@@ -31,11 +31,7 @@ def settings(config: Path | None, listen: list[str] | None = None, **overrides: 
 
 def authority(settings: Settings) -> Authority | Offline:
     """The CA of this configuration, or the leaf it names; who only looks makes none. Raises ConfigError."""
-    return opened(settings.ca.dir, others(settings), settings.ca.cert, settings.ca.key, make=False)
-
-
-def others(settings: Settings) -> list[str]:
-    return [other.dns for other in settings.hubs.others]
+    return opened(settings.ca.dir, settings.hubs.other_names, settings.ca.cert, settings.ca.key, make=False)
 
 
 def bundle(settings: Settings, authority: Handout) -> Path:

@@ -10,12 +10,11 @@ from . import options
 
 app = typer.Typer(no_args_is_help=True, help="Bytes that turned out wrong, kept aside to be looked at.")
 
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="As `ls` shows it.")]
 
 
 @app.command()
-def ls(config: options.ConfigFile = None, json: Json = False) -> int:
+def ls(config: options.ConfigFile = None, json: options.Json = False) -> int:
     """What is there, the oldest first: what was found, when, by whom."""
     from . import checking, keeping
 
@@ -23,7 +22,7 @@ def ls(config: options.ConfigFile = None, json: Json = False) -> int:
 
 
 @app.command()
-def show(id: Id, config: options.ConfigFile = None, json: Json = False) -> int:
+def show(id: Id, config: options.ConfigFile = None, json: options.Json = False) -> int:
     """All that is known of one: digests expected and found, source, and the directory with its bytes."""
     from . import checking, keeping
 

@@ -32,8 +32,9 @@ import typer
 
 from ..config import Settings
 from ..core.errors import ConfigError
-from ..policy.index import Entry, Tier
+from ..policy.index import Entry
 from ..policy.judge import Policy
+from ..policy.trace import KINDS
 from ..wiring import rulebook_of
 from ..written.units import duration
 from . import options
@@ -43,7 +44,6 @@ from .output import as_json, near, say, table, tell
 SOON = 30 * 86400.0  # seconds before its end that an exception is told of
 MAX_NAMES = 50_000  # that are counted one by one
 REST = "(others)"
-_KINDS = {Tier.EMBARGO: "embargo", Tier.DENY: "deny", Tier.APPROVAL: "approval_required", Tier.SCAN: "scan"}
 _HEADS = {"repos": "repo", "rules": "rule", "users": "user"}
 
 Log = Annotated[
@@ -89,7 +89,7 @@ def report(
     since: Annotated[str, typer.Option(help="How far back, such as 24h or 7d.")] = "7d",
     log: Log = None,
     top: Annotated[int, typer.Option(min=1, max=10_000, help="Lines of each table.")] = 10,
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    json: options.Json = False,
 ) -> int:
     """What the rules denied lately, what ends soon, what nobody uses."""
     now = time.time()
@@ -162,7 +162,7 @@ def entries(policy: Policy) -> Iterator[Entry]:
 def _standing(policy: Policy, spoke: set[str], now: float) -> dict[str, Any]:
     grants = [("exception", each) for each in policy.exceptions] + [("approval", each) for each in policy.approvals]
     ending = sorted((e.expires, e.id, kind, e) for kind, e in grants if e.expires is not None)
-    rules = [*((_KINDS[e.tier], e) for e in policy.barriers), *(("allow", e) for e in policy.allows)]
+    rules = [*((KINDS[e.tier], e) for e in policy.barriers), *(("allow", e) for e in policy.allows)]
     lifted = {id for each in policy.exceptions if each.id in spoke for id in each.overrides}
     live = [(kind, e) for kind, e in grants if e.expires is None or now < e.expires]
     return {

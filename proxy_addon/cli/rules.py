@@ -32,7 +32,6 @@ app.command()(report)
 Where = Annotated[
     Path | None, typer.Argument(metavar="[PATH]", help="A rule file or a directory of them; else what `rules` names.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 @app.command()
@@ -40,7 +39,7 @@ def lint(
     path: Where = None,
     config: options.ConfigFile = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 if there are warnings.")] = False,
-    json: Json = False,
+    json: options.Json = False,
 ) -> int:
     """Check rule files, and tell everything that is wrong in them at once."""
     faults: tuple[str, ...] = ()
@@ -72,7 +71,7 @@ def test(
     path: Where = None,
     config: options.ConfigFile = None,
     report: Annotated[Path | None, typer.Option("--junit", help="Write the outcome as JUnit XML to this file.")] = None,
-    json: Json = False,
+    json: options.Json = False,
 ) -> int:
     """Run the cases: `tests:` in the rule files, and the files in the directory tests/ beside them."""
     outcomes = trial.run(_paths(path, config), now=time.time())
@@ -95,7 +94,7 @@ def test(
 
 
 @app.command()
-def schema(json: Json = False) -> None:
+def schema(json: options.Json = False) -> None:
     """Print the JSON Schema of rule files, by which editors complete and check them."""
     made = RuleFile.model_json_schema()
     as_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "hubgate rules"})

@@ -10,6 +10,8 @@ two equal.
 from .load import load
 from .machine import probe
 from .places import ConnectTo, Listen, Network, OtherHost
-from .settings import Settings, Subscription
+from .settings import LOOPBACK, Limits, Settings, Subscription
 
-__all__ = ["ConnectTo", "Listen", "Network", "OtherHost", "Settings", "Subscription", "load", "probe"]
+__all__ = [
+    "LOOPBACK", "ConnectTo", "Limits", "Listen", "Network", "OtherHost", "Settings", "Subscription", "load", "probe",
+]  # fmt: skip

@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StrictBool, ValidationInfo
 from pydantic import model_validator as _model_validator
 
-from ..hub import targets
+from ..hub import classify, targets
 from ..written import units
 from ..written.origin import Origin
 from . import places
 from .example import EXAMPLE
 
 _EVERYWHERE = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 PICKLESCAN = "picklescan"
-_HUB_DOMAINS = ("huggingface.co", "hf.co", "modelscope.cn", "modelscope.ai")
 
 
 def _quantity(
@@ -131,9 +131,9 @@ class Limits(Section):
     """What one client may take up, and how slow it may be."""
 
     connections: Annotated[int, Field(strict=True, ge=1, le=65536)] = 512
-    header_deadline: Timeout = 15.0
-    body_rate: Rate = 1000.0
-    stall: Annotated[float, _quantity(units.duration, least="1s", most="24h")] = 600.0
+    header_deadline: Timeout = 15.0  # until a header block, or a TLS handshake, is complete
+    body_rate: Rate = 1000.0  # that a request body comes with at least
+    stall: Annotated[float, _quantity(units.duration, least="1s", most="24h")] = 600.0  # for 128 KiB, or the rest
 
 
 class Freshness(Section):
@@ -175,6 +175,11 @@ class Hubs(Section):
     modelscope: ModelScope = ModelScope()
     others: tuple[Other, ...] = ()
 
+    @property
+    def other_names(self) -> tuple[str, ...]:
+        """As certificates have them."""
+        return tuple(other.dns for other in self.others)
+
 
 def _command(value: object) -> object:
     """A plain list is a command by its own name, and one is known by its name."""
@@ -215,7 +220,7 @@ class Settings(Section):
     listen: Annotated[tuple[Address, ...], BeforeValidator(_one_or_more), Field(min_length=1)] = (
         places.Listen("127.0.0.1", 8080),
     )
-    clients: tuple[Net, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    clients: tuple[Net, ...] = LOOPBACK
     auth: FilePath | None = None
     limits: Limits = Limits()
     admin: Admin = Admin()
@@ -234,7 +239,6 @@ class Settings(Section):
     drain: Seconds = 30.0
 
     _origin: Origin = PrivateAttr(default_factory=Origin)
-    hub_domains: ClassVar[tuple[str, ...]] = _HUB_DOMAINS
 
     @staticmethod
     def example() -> str:
@@ -274,7 +278,7 @@ class Settings(Section):
             key = "admin.listen" if at == self.admin.listen else "listen"
             yield self.fault(key, f"{at} is named twice; give each listener its own port")
         for n, other in enumerate(self.hubs.others):
-            if any(f".{other.name}".endswith(f".{domain}") for domain in _HUB_DOMAINS):
+            if any(f".{other.name}".endswith(f".{domain}") for domain in classify.DOMAINS):
                 yield self.fault(f"hubs.others[{n}]", f"{other} belongs to a hub that is known already; remove it")
         for name, file in (("cert", self.ca.cert), ("key", self.ca.key)):
             if self.ca.mode == "offline" and file is None:

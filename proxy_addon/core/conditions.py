@@ -11,6 +11,7 @@ from .dates import parse_date
 from .messages import Request
 from .validators import split_tags, strong_match, weak_match
 
+CONDITIONS = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"})
 _READS = ("GET", "HEAD")
 
 

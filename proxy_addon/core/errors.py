@@ -5,11 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 
-class HubgateError(Exception):
-    """Root of ours."""
-
-
-class BodyLost(HubgateError):
+class BodyLost(Exception):
     """The rest of a body will not come; what was sent must not look complete."""
 
 
@@ -17,7 +13,7 @@ class FillOver(BodyLost):
     """All that was wanted of a blob has come: who comes now has to begin a new fill."""
 
 
-class UpstreamFailed(HubgateError):
+class UpstreamFailed(Exception):
     """No usable answer from upstream. `status` is what our client gets: 502 or 504 (RFC 9110 §15.6)."""
 
     def __init__(self, reason: str, status: int = 502) -> None:
@@ -31,7 +27,7 @@ class UpstreamFailed(HubgateError):
         return other
 
 
-class IntegrityError(HubgateError):
+class IntegrityError(Exception):
     """Bytes are not what their digest, size or validator says. `found`: the digest that they have, if one was made."""
 
     def __init__(self, reason: str = "", *, found: str = "") -> None:
@@ -39,7 +35,7 @@ class IntegrityError(HubgateError):
         self.found = found
 
 
-class ConfigError(HubgateError):
+class ConfigError(Exception):
     """One or more faults in the configuration: one line each, `file:line: key: what; fix`."""
 
     def __init__(self, *faults: str) -> None:

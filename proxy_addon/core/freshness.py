@@ -16,8 +16,7 @@ HEURISTIC_SHARE, HEURISTIC_LIMIT = 0.1, 86_400.0
 
 SKEW = 60.0  # seconds that the clock of whoever stored it may have been ahead
 
-_NEVER_STALE = ("must-revalidate", "no-store")
-_NEVER_STALE_SHARED = (*_NEVER_STALE, "proxy-revalidate", "s-maxage")
+_NEVER_STALE = ("must-revalidate", "no-store", "proxy-revalidate", "s-maxage")
 
 
 def age_field(headers: Headers) -> int:
@@ -44,10 +43,10 @@ def from_later(stored: StoredResponse, now: float) -> bool:
     return now < stored.response_time - SKEW
 
 
-def lifetime(stored: StoredResponse, *, shared: bool = True, rules: Directives | None = None) -> float:
+def lifetime(stored: StoredResponse, rules: Directives | None = None) -> float:
     """Freshness lifetime (RFC 9111 §4.2.1, §4.2.2), never negative. `rules`: the response's directives, if known."""
     rules = of_response(stored.status, stored.headers) if rules is None else rules
-    if shared and (seconds := rules.seconds("s-maxage")) is not None:
+    if (seconds := rules.seconds("s-maxage")) is not None:
         return float(seconds)
     if (seconds := rules.seconds("max-age")) is not None:
         return float(seconds)
@@ -62,7 +61,6 @@ def lifetime(stored: StoredResponse, *, shared: bool = True, rules: Directives |
     return min(max(0.0, date_of(stored) - modified) * HEURISTIC_SHARE, HEURISTIC_LIMIT)
 
 
-def forbids_stale(rules: Directives, *, shared: bool = True) -> bool:
-    """Whether the origin forbids stale use (RFC 9111 §4.2.4); to a shared cache `s-maxage` says so too (§5.2.2.10)."""
-    names = _NEVER_STALE_SHARED if shared else _NEVER_STALE
-    return rules.bare("no-cache") or any(name in rules for name in names)
+def forbids_stale(rules: Directives) -> bool:
+    """Whether the origin forbids stale use (RFC 9111 §4.2.4); to a shared cache `s-maxage` does so too (§5.2.2.10)."""
+    return rules.bare("no-cache") or any(name in rules for name in _NEVER_STALE)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from urllib.parse import urljoin, urlsplit
 
-from .messages import Headers, Request
+from .messages import PORTS, Headers, Request
 
 #: The registered safe methods (RFC 9110 §16.1.1).
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PRI", "PROPFIND", "QUERY", "REPORT", "SEARCH"})
-_PORTS = {"http": 80, "https": 443}
 
 
 def targets(request: Request, status: int, headers: Headers) -> tuple[str, ...]:
@@ -26,7 +25,7 @@ def targets(request: Request, status: int, headers: Headers) -> tuple[str, ...]:
 def _resolve(request: Request, reference: str) -> str | None:
     try:
         parts = urlsplit(urljoin(request.url, reference.strip()))
-        port = parts.port or _PORTS.get(parts.scheme)
+        port = parts.port or PORTS.get(parts.scheme)
     except ValueError:
         return None
     if (parts.scheme, (parts.hostname or "").rstrip("."), port) != (request.scheme, request.host, request.port):

@@ -14,6 +14,10 @@ from .status import Outcome
 
 type Buffer = bytes | memoryview
 
+PORTS = {"https": 443, "http": 80}
+BODY_LIMIT = 1024 * 1024  #: bytes of a request body that the edge collects for the engine; more is answered 413
+REDIRECTS = frozenset({301, 302, 303, 307, 308})  #: `Location` says where to ask (RFC 9110 §15.4)
+
 
 class Headers:
     """Header fields in their order of arrival; a read-only multi-map."""
@@ -88,8 +92,7 @@ class Request:
 
     @property
     def origin(self) -> str:
-        default = {"https": 443, "http": 80}.get(self.scheme)
-        return f"{self.scheme}://{self.host}" + ("" if self.port == default else f":{self.port}")
+        return f"{self.scheme}://{self.host}" + ("" if self.port == PORTS.get(self.scheme) else f":{self.port}")
 
     @property
     def url(self) -> str:
@@ -112,6 +115,21 @@ class Body(Protocol):
     def close(self) -> None:
         """Give back what the body holds. May be called twice, and at any time."""
         ...
+
+
+class BytesBody:
+    """One that is here already."""
+
+    def __init__(self, data: bytes) -> None:
+        self.length: int | None = len(data)
+        self._rest = memoryview(data)
+
+    async def read(self, limit: int) -> Buffer:
+        data, self._rest = self._rest[:limit], self._rest[limit:]
+        return data
+
+    def close(self) -> None:
+        self._rest = self._rest[:0]
 
 
 class Whole(Protocol):
@@ -152,6 +170,11 @@ class Reply:
     ruling: Ruling | None = None
     whole: Whole | None = None  # None: of no file whose bytes are kept
 
+    def close(self) -> None:
+        """Close its body."""
+        if not isinstance(self.body, bytes):
+            self.body.close()
+
 
 @dataclass(frozen=True, slots=True)
 class Pass:
@@ -190,7 +213,6 @@ class StoredResponse:
     url: str = ""  # effective request URI, signatures dropped
     blob: str | None = None  # blob id, e.g. "sha256:<64 hex>", "git:<40 hex>", "body:<32 hex>"; None: no body
     size: int | None = None  # bytes of the whole representation
-    have: tuple[tuple[int, int], ...] | None = None  # None: complete; else half-open byte ranges held (RFC 9111 §3.3)
     vary: tuple[tuple[str, str | None], ...] = ()  # (lower-case field, request's normalised value) nominated by Vary
     authorized: bool = False  # the request that brought it carried a credential (RFC 9111 §3.5)
     kind: str = "-"

@@ -141,22 +141,6 @@ def _in_order(asked: Sequence[Range]) -> tuple[Range, ...]:
     return tuple(dict.fromkeys(parts[bisect_right(starts, start) - 1] for start, _ in asked))
 
 
-def missing(have: Iterable[Range], wanted: Iterable[Range]) -> tuple[Range, ...]:
-    """The bytes of `wanted` that are not in `have`, ascending."""
-    gaps: list[Range] = []
-    held = merge(have)
-    for start, end in merge(wanted):
-        for from_, to in held:
-            if from_ >= end or to <= start:
-                continue
-            if from_ > start:
-                gaps.append((start, from_))
-            start = to
-        if start < end:
-            gaps.append((start, end))
-    return tuple(gaps)
-
-
 def content_range(part: Range, size: int) -> str:
     return f"bytes {part[0]}-{part[1] - 1}/{size}"
 

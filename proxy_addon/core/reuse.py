@@ -1,7 +1,7 @@
 """May a stored response answer this request, and if not, what then (RFC 9111 §4)?
 
 `decide` is total: reuse it, validate it first, forward the request, or say that nothing is here; exactly one of them.
-Invariant: what is reused matches the request (method, Vary, bytes held) and is fresh, or stale only where the client
+Invariant: what is reused matches the request (method, Vary) and is fresh, or stale only where the client
 (max-stale) or the origin (stale-while-revalidate, RFC 5861 §3) has allowed that and nobody has forbidden it. Stale in
 place of an error is for `on_upstream_failure` alone.
 
@@ -19,39 +19,9 @@ from . import freshness
 from .directives import NOTHING, Directives, of_request, of_response
 from .fields import HOP_BY_HOP, matches
 from .messages import Headers, Request, StoredResponse
-from .ranges import Full, Partial, answer_stored, missing
 from .status import Detail, Fwd, Outcome
-from .storing import (
-    NotStorable,
-    StoreAs,
-    Terms,
-    combine,
-    permits_authorized,
-    replace_variant,
-    storable,
-    stored_from,
-)
+from .storing import Terms, permits_authorized
 from .validators import conditional
-
-__all__ = [
-    "FAILURES",
-    "Forward",
-    "NotStorable",
-    "Reuse",
-    "StoreAs",
-    "Terms",
-    "Unavailable",
-    "Validate",
-    "Verdict",
-    "combine",
-    "decide",
-    "on_upstream_failure",
-    "replace_variant",
-    "reply_headers",
-    "select",
-    "storable",
-    "stored_from",
-]
 
 #: Answers that a stale response may stand in for (RFC 5861 §4, and 429). Never 401, 403 or 404: those are decisions.
 FAILURES = frozenset({429, 500, 502, 503, 504})
@@ -81,23 +51,13 @@ class Validate:
     stored: StoredResponse
     headers: Headers
     reason: Fwd
-    ttl: int | None
-
-    @property
-    def outcome(self) -> Outcome:
-        return Outcome(fwd=self.reason, ttl=self.ttl)
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Ask upstream. `stored`: an incomplete response that matches but lacks bytes asked for (reason PARTIAL)."""
+    """Ask upstream."""
 
     reason: Fwd
-    stored: StoredResponse | None = None
-
-    @property
-    def outcome(self) -> Outcome:
-        return Outcome(fwd=self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +90,8 @@ def select(request: Request, variants: Sequence[StoredResponse], now: float, ter
 
 def _usable(stored: StoredResponse, terms: Terms) -> bool:
     """Whether a shared cache may use it at all: a validation may have brought directives that forbid it."""
-    if not terms.shared:
-        return True
     rules = of_response(stored.status, stored.headers)
-    return not rules.bare("private") and (not stored.authorized or terms.access_proven or permits_authorized(rules))
+    return not rules.bare("private") and (not stored.authorized or permits_authorized(rules))
 
 
 def _life(stored: StoredResponse, rules: Directives, now: float, terms: Terms) -> tuple[float, float]:
@@ -143,7 +101,7 @@ def _life(stored: StoredResponse, rules: Directives, now: float, terms: Terms) -
         left = terms.lifetime - age
     else:
         age = freshness.age(stored, now)
-        left = freshness.lifetime(stored, shared=terms.shared, rules=rules) - age
+        left = freshness.lifetime(stored, rules) - age
     return age, min(left, 0.0) if left < math.inf and freshness.from_later(stored, now) else left
 
 
@@ -161,23 +119,21 @@ def _judge(
         return Forward(Fwd.VARY_MISS if variants else Fwd.URI_MISS)
     if terms.lifetime is None and any(name in request.headers for name in _ORIGIN_ONLY):
         return Forward(Fwd.REQUEST)  # not a cache's to judge (RFC 9111 §4.3.2)
-    if stored.have is not None and not _holds(request, stored):
-        return Forward(Fwd.PARTIAL, stored)
     rules = _rules(stored, terms)
     age, left = _life(stored, rules, now, terms)
     ttl = None if left == math.inf else math.floor(left)
     if asked and (reason := _refused_by_client(asked, rules, age, left)):
-        return _validate(stored, reason, ttl)
+        return _validate(stored, reason)
     if rules and (rules.bare("no-cache") or "no-store" in rules):
-        return _validate(stored, Fwd.STALE, ttl)
+        return _validate(stored, Fwd.STALE)
     if left > 0:
         return Reuse(stored, ttl)
-    if not freshness.forbids_stale(rules, shared=terms.shared):
+    if not freshness.forbids_stale(rules):
         if -left <= _max_stale(asked):
             return Reuse(stored, ttl)
         if -left < (rules.seconds("stale-while-revalidate") or 0):
             return Reuse(stored, ttl, True, Detail.STALE_WHILE_REVALIDATE)
-    return _validate(stored, Fwd.STALE, ttl)
+    return _validate(stored, Fwd.STALE)
 
 
 def _refused_by_client(asked: Directives, rules: Directives, age: float, left: float) -> Fwd | None:
@@ -197,21 +153,10 @@ def _max_stale(asked: Directives) -> float:
     return math.inf if asked["max-stale"] is None else float(asked.seconds("max-stale") or 0)
 
 
-def _validate(stored: StoredResponse, reason: Fwd, ttl: int | None) -> Validate | Forward:
+def _validate(stored: StoredResponse, reason: Fwd) -> Validate | Forward:
     # Only a success is worth a condition: a "not modified" must never bring an old 404 back to life.
     headers = conditional(stored.headers) if 200 <= stored.status < 300 else None
-    return Validate(stored, headers, reason, ttl) if headers else Forward(reason)
-
-
-def _holds(request: Request, stored: StoredResponse) -> bool:
-    """Whether an incomplete response has every byte that `request` asks for (RFC 9111 §3.3)."""
-    match answer_stored(request, stored):
-        case Full():
-            return request.method == "HEAD"
-        case Partial(parts):
-            return not missing(stored.have or (), parts)
-        case _:
-            return True
+    return Validate(stored, headers, reason) if headers else Forward(reason)
 
 
 def on_upstream_failure(
@@ -228,15 +173,13 @@ def on_upstream_failure(
     stored, asked = select(request, variants, now, terms), of_request(request.headers)
     if stored is None or stored.status >= 500 or "no-cache" in asked:
         return None
-    if stored.have is not None and not _holds(request, stored):
-        return None
     rules = _rules(stored, terms)
     left = _life(stored, rules, now, terms)[1]
     if rules.bare("no-cache") or "no-store" in rules:
         return None
     if left > 0:
         return stored
-    if freshness.forbids_stale(rules, shared=terms.shared):
+    if freshness.forbids_stale(rules):
         return None
     window = max(terms.stale_if_error, rules.seconds("stale-if-error") or 0)
     wanted = asked.seconds("stale-if-error")

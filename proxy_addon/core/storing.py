@@ -1,7 +1,6 @@
 """What may be kept of a response, and how it joins what is already kept (RFC 9111 §3).
 
-`storable` says no with a reason, or says what to keep; nothing else may put a response into the store. A 206 is kept as
-an incomplete 200 that has some ranges, so that everything after sees one kind of stored response. Where `Terms` give a
+`storable` says no with a reason, or says what to keep, always the whole of a representation. Where `Terms` give a
 lifetime, the resource is known: its key is complete without Vary and the hub's own directives about caching do not
 count; what protects users (Authorization, cookies, connection fields, the client's `no-store`) counts always.
 """
@@ -9,23 +8,22 @@ count; what protects users (Authorization, cookies, connection fields, the clien
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from .dates import format_date
 from .directives import NOTHING, Directives, of_request, of_response
-from .fields import is_credential, secondary_key, storable_fields, unlocks, updated
+from .fields import is_credential, secondary_key, storable_fields, unlocks
 from .freshness import HEURISTIC, lifetime
 from .messages import Headers, Request, StoredResponse
-from .ranges import Range, merge, parse_content_range
-from .validators import conditional, strong_match
+from .validators import conditional
 
 READS = frozenset({"GET", "HEAD"})
 MAX_VARIANTS = 32
 
-#: Answers to one request's conditions, credentials or pace, never to the next one's (RFC 9110 §15.5; RFC 6585 §3-6).
-_MOMENTARY = frozenset({304, 407, 412, 416, 421, 428, 429, 431, 511})
+#: Answers to one request's range, conditions, credentials or pace, not to the next one's (RFC 9110 §15; RFC 6585 §3-6).
+_MOMENTARY = frozenset({206, 304, 407, 412, 416, 421, 428, 429, 431, 511})
 _KNOWN = HEURISTIC | {302, 303, 307}
-_EXPLICIT = ("public", "max-age")
+_EXPLICIT = ("public", "max-age", "s-maxage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +32,12 @@ class Terms:
 
     `lifetime`: seconds since arrival or validation, in place of what the response says; `math.inf` for what never
     changes; None for plain RFC 9111. `stale_if_error`: seconds past it that a stored response may stand in for an
-    upstream that fails. `methods`: those that read it. `access_proven`: the caller has made sure that what
-    Authorization unlocked is open to everybody, so that RFC 9111 §3.5 does not bar storing it.
+    upstream that fails. `methods`: those that read it.
     """
 
     lifetime: float | None = None
     stale_if_error: float = 0.0
-    shared: bool = True
     methods: frozenset[str] = READS
-    access_proven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +45,7 @@ class StoreAs:
     headers: Headers
     vary: tuple[tuple[str, str | None], ...]
     status: int
-    size: int | None = None  # bytes of the whole representation, if the head says so
-    have: tuple[Range, ...] | None = None  # which of them this response brings; None: all
+    size: int | None = None  # bytes, if the head says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +54,7 @@ class NotStorable:
 
 
 def storable(request: Request, status: int, headers: Headers, now: float, terms: Terms) -> StoreAs | NotStorable:
-    """Whether, and as what, to store a response whose head arrived at `now` (RFC 9111 §3, §3.3, §3.5)."""
+    """Whether, and as what, to store a response whose head arrived at `now` (RFC 9111 §3, §3.5)."""
     if request.method not in terms.methods:
         return NotStorable("method")
     if not 200 <= status < 600 or status in _MOMENTARY:
@@ -68,7 +62,7 @@ def storable(request: Request, status: int, headers: Headers, now: float, terms:
     if "no-store" in of_request(request.headers):
         return NotStorable("request no-store")
     rules = of_response(status, headers) if terms.lifetime is None else NOTHING
-    if terms.shared and unlocks(request.headers) and not _unlocked(rules, terms):
+    if unlocks(request.headers) and not permits_authorized(rules):
         return NotStorable("authorization")
     if terms.lifetime is None:
         vary = secondary_key(request, headers)
@@ -76,7 +70,7 @@ def storable(request: Request, status: int, headers: Headers, now: float, terms:
             return NotStorable("vary *")
         if any(value is not None and is_credential(name) for name, value in vary):
             return NotStorable("vary on a secret")
-        if reason := _refused(request, status, headers, rules, now, terms.shared):
+        if reason := _refused(request, status, headers, rules, now):
             return NotStorable(reason)
     elif status not in _KNOWN:
         return NotStorable("status")
@@ -85,15 +79,7 @@ def storable(request: Request, status: int, headers: Headers, now: float, terms:
     kept = storable_fields(headers, rules)
     if "date" not in kept:  # RFC 9110 §6.6.1
         kept = kept.replace(("Date", format_date(now)))
-    if status != 206:
-        return StoreAs(kept, vary, status, delta_bytes(headers.get("content-length")))
-    span = parse_content_range(headers.get("content-range"))
-    if span is None or span[2] is None:
-        return NotStorable("content-range")
-    whole = (0, span[2]) == span[:2]
-    return StoreAs(
-        kept.without("content-range", "content-length"), vary, 200, span[2], None if whole else ((span[0], span[1]),)
-    )
+    return StoreAs(kept, vary, status, delta_bytes(headers.get("content-length")))
 
 
 def delta_bytes(value: str | None) -> int | None:
@@ -101,27 +87,23 @@ def delta_bytes(value: str | None) -> int | None:
     return int(value) if value is not None and len(value) < 19 and value.isascii() and value.isdigit() else None
 
 
-def _unlocked(rules: Directives, terms: Terms) -> bool:
-    return terms.access_proven or permits_authorized(rules)
-
-
 def permits_authorized(rules: Directives) -> bool:
     """Whether a shared cache may keep and use what Authorization unlocked (RFC 9111 §3.5)."""
     return "public" in rules or "must-revalidate" in rules or "s-maxage" in rules
 
 
-def _refused(request: Request, status: int, headers: Headers, rules: Directives, now: float, shared: bool) -> str:
+def _refused(request: Request, status: int, headers: Headers, rules: Directives, now: float) -> str:
     if request.method == "HEAD":
         return "head"
     if "no-store" in rules:
         return "no-store"
-    if shared and rules.bare("private"):
+    if rules.bare("private"):
         return "private"
-    explicit = any(name in rules for name in _EXPLICIT) or "expires" in headers or (shared and "s-maxage" in rules)
-    if not explicit and status not in HEURISTIC and not (not shared and "private" in rules):
+    explicit = any(name in rules for name in _EXPLICIT) or "expires" in headers
+    if not explicit and status not in HEURISTIC:
         return "status"
     head = StoredResponse(status, headers, now, now)
-    lives = lifetime(head, shared=shared, rules=rules) > 0 and not rules.bare("no-cache")
+    lives = lifetime(head, rules) > 0 and not rules.bare("no-cache")
     return "" if lives or conditional(headers) else "nothing to reuse or validate"
 
 
@@ -146,7 +128,6 @@ def stored_from(
         url=url,
         blob=blob,
         size=plan.size if size is None else size,
-        have=plan.have,
         vary=plan.vary,
         authorized=unlocks(request.headers),
         kind=kind,
@@ -160,23 +141,3 @@ def replace_variant(
     """`variants` with `new` in the place of the one with the same secondary key, newest first, at most `limit`."""
     others = sorted((v for v in variants if v.vary != new.vary), key=lambda v: -v.response_time)
     return (new, *others)[:limit]
-
-
-def combine(old: StoredResponse, new: StoredResponse) -> StoredResponse | None:
-    """One stored response with the bytes of both; None unless the same strong ETag and size prove that they are parts
-    of one representation (RFC 9111 §3.4, RFC 9110 §15.3.7.3)."""
-    same = strong_match(old.headers.get("etag"), new.headers.get("etag")) and old.size == new.size is not None
-    if not same or old.status != new.status or old.vary != new.vary:
-        return None
-    have = None if old.have is None or new.have is None else merge((*old.have, *new.have))
-    if have == ((0, new.size),):
-        have = None
-    return replace(
-        old,
-        headers=updated(old.headers, new.headers),
-        request_time=new.request_time,
-        response_time=new.response_time,
-        blob=new.blob or old.blob,
-        have=have,
-        authorized=old.authorized or new.authorized,
-    )

@@ -10,13 +10,12 @@ import ipaddress
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-type Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+from proxy_addon.auth.attempts import network
+from proxy_addon.config import LOOPBACK, Limits, Network
 
 
 class Admission:
-    def __init__(self, clients: Iterable[Network] = LOOPBACK, limit: int = 512) -> None:
+    def __init__(self, clients: Iterable[Network] = LOOPBACK, limit: int = Limits().connections) -> None:
         """`limit` connections from one client at a time."""
         self.clients, self.limit = tuple(clients), limit
         self._open: Counter[str] = Counter()
@@ -29,28 +28,19 @@ class Admission:
             return "not an IP address"
         if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped:
             peer = peer.ipv4_mapped
-        if not any(peer in network for network in self.clients):
+        if not any(peer in each for each in self.clients):
             return "not in `clients`"
-        one = one_client(address)
+        one = network(address)
         if self._open[one] >= self.limit:
             return f"{self.limit} connections are open already"
         self._open[one] += 1
         return None
 
     def leave(self, address: str) -> None:
-        one = one_client(address)
+        one = network(address)
         self._open[one] -= 1
         if self._open[one] <= 0:
             del self._open[one]
-
-
-def one_client(address: str) -> str:
-    """What counts as one: an IPv4 address, or the /64 that a machine has all the addresses of (RFC 4291). Raises
-    ValueError."""
-    peer = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(peer, ipaddress.IPv4Address):
-        return str(peer)
-    return str(peer.ipv4_mapped or ipaddress.IPv6Network((peer, 64), strict=False))
 
 
 class Deadlines:

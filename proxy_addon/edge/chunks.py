@@ -14,9 +14,9 @@ from h11._receivebuffer import ReceiveBuffer
 
 LINE = 256  # bytes of a chunk line
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _SIZE = re.compile(
-    rb"([0-9A-Fa-f]{1,15})(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|\"[^\"\\\x00-\x1f\x7f]*+\"))?)*+\r\n"
+    rb"([0-9A-Fa-f]{1,15})(?:;" + TOKEN + rb"(?:=(?:" + TOKEN + rb"|\"[^\"\\\x00-\x1f\x7f]*+\"))?)*+\r\n"
 )
 
 

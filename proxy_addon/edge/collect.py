@@ -12,10 +12,10 @@ from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.layers.http import DropStream
 from mitmproxy.proxy.layers.http._events import RequestData, RequestEndOfMessage, RequestProtocolError
 
+from proxy_addon.core.messages import BODY_LIMIT
 from proxy_addon.core.status import Detail
 
 from . import framing
-from .contract import BODY_LIMIT
 from .holding import Held, Whole
 from .intake import Refusal
 from .pump import Exchange

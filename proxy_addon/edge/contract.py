@@ -11,9 +11,6 @@ from typing import Protocol
 
 from proxy_addon.core.messages import Finished, Pass, Reply, Request
 
-#: Bytes of a request body that the edge collects for a request that the engine takes; more is answered 413.
-BODY_LIMIT = 1024 * 1024
-
 
 class Engine(Protocol):
     def quick(self, request: Request) -> Reply | None:

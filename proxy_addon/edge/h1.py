@@ -25,15 +25,14 @@ from proxy_addon.core.messages import Headers, Reply
 from proxy_addon.core.status import Detail
 
 from . import framing
-from .chunks import Chunks
+from .chunks import TOKEN, Chunks
 from .intake import Refusal, unreadable
 
 HEAD_LIMIT = 64 * 1024
 #: Pipelined requests that wait behind the one being served.
 AHEAD_LIMIT = 256 * 1024
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_SOUND = re.compile(_TOKEN + rb" [!-~]++ HTTP/1\.[01]\r\n(?>" + _TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+\r\n")
+_SOUND = re.compile(TOKEN + rb" [!-~]++ HTTP/1\.[01]\r\n(?>" + TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+\r\n")
 _END = re.compile(rb"\n\r?\n")
 _UNSAFE = re.compile(rb"(?<!\r)\n|\r(?!\n)|\x00|\n[ \t]")
 _STATUS = {400: Detail.MALFORMED, 413: Detail.MALFORMED, 502: Detail.UPSTREAM}

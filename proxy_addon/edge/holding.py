@@ -17,7 +17,9 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
-from .admission import Open, one_client
+from proxy_addon.auth.attempts import network
+
+from .admission import Open
 
 TOTAL = 64 * 1024 * 1024  # bytes
 SHARE = 16 * 1024 * 1024  # bytes of one client; an honest one asks with some KiB
@@ -38,7 +40,7 @@ class Holding:
 
     def begin(self, client: str) -> Held:
         """`client`: its address."""
-        return Held(self, one_client(client))
+        return Held(self, network(client))
 
     @property
     def held(self) -> int:

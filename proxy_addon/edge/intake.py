@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from mitmproxy import http
 from mitmproxy.net.http.validate import validate_headers
 
-from proxy_addon.core.messages import Headers, Request
+from proxy_addon.core.messages import PORTS, Headers, Request
 from proxy_addon.core.status import Detail
-
-PORTS = {"https": 443, "http": 80}
 
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _AUTHORITY = re.compile(rf"((?=.{{1,254}}(?::|$)){_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+\])(?::([0-9]{{1,5}}))?")

@@ -23,7 +23,7 @@ WAITING = 16
 _EVENT = 512  # bytes of one that brings none
 
 
-class Gate(Protocol):
+class Creditor(Protocol):
     waiting: Holding
 
     def deadline(self, context: Context, *, armed: bool) -> None:
@@ -40,7 +40,7 @@ class Gate(Protocol):
 
 
 class Owing:
-    def __init__(self, gate: Gate, context: Context) -> None:
+    def __init__(self, gate: Creditor, context: Context) -> None:
         self._gate, self._context = gate, context
         self._begun: tuple[str, int] | None = None
         self._held = False

@@ -1,6 +1,6 @@
 """How long a client may take over what it owes: a header block, a TLS handshake, the body that it has announced.
 
-A deadline does not suit a body, which may be of any size: it owes a rate, counted over each `header` seconds. The
+A deadline does not suit a body, which may be of any size: it owes a rate, counted over each `header_deadline`. The
 client is excused while it is us who do not take: what it sent waits for upstream, or for our answer.
 What it takes of a reply is counted where the reply is sent (`edge.pump`, `edge.wire`).
 """
@@ -9,16 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from proxy_addon.config import Limits
 
 from .admission import Deadlines
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    header: float = 15.0  # seconds within which a header block, or a TLS handshake, has to be complete
-    body_rate: float = 1000.0  # bytes a second that a request body comes with at least
-    stall: float = 600.0  # seconds in which who reads a reply takes 128 KiB of it at least, or the rest
 
 
 class Patience:
@@ -26,7 +20,7 @@ class Patience:
 
     def __init__(self, limits: Limits, cut: Callable[[str, str], None], excused: Callable[[str], bool]) -> None:
         self._limits, self._cut, self._excused = limits, cut, excused
-        self._heads = Deadlines(limits.header, lambda ident: cut(ident, "no whole header block in time"))
+        self._heads = Deadlines(limits.header_deadline, lambda ident: cut(ident, "no whole header block in time"))
         self._bodies: dict[str, asyncio.TimerHandle] = {}
         self._came: dict[str, int] = {}
 
@@ -51,10 +45,11 @@ class Patience:
 
     def _wait(self, ident: str) -> None:
         self._came[ident] = 0
-        self._bodies[ident] = asyncio.get_running_loop().call_later(self._limits.header, self._count, ident)
+        self._bodies[ident] = asyncio.get_running_loop().call_later(self._limits.header_deadline, self._count, ident)
 
     def _count(self, ident: str) -> None:
-        if self._came[ident] >= self._limits.body_rate * self._limits.header or self._excused(ident):
+        due = self._limits.body_rate * self._limits.header_deadline
+        if self._came[ident] >= due or self._excused(ident):
             self._wait(ident)
             return
         del self._bodies[ident], self._came[ident]

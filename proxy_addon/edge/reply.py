@@ -28,7 +28,7 @@ from mitmproxy.proxy.layers.http._events import (
 
 from proxy_addon.auth import Door, Login, Turned
 from proxy_addon.core.errors import BodyLost, UpstreamFailed
-from proxy_addon.core.messages import Finished, Headers, Reply, Request
+from proxy_addon.core.messages import BytesBody, Finished, Headers, Reply, Request
 from proxy_addon.core.status import Detail, Outcome
 
 from . import framing, owing
@@ -36,7 +36,6 @@ from .contract import Engine
 from .framing import Framing
 from .h1 import Answered, response
 from .h2 import PacedHttp2Server
-from .held import HeldBody
 from .holding import Holding
 from .intake import Place, Refusal
 from .pump import Exchange
@@ -46,7 +45,7 @@ from .wire import STEP, Wire
 logger = logging.getLogger(__name__)
 
 
-class Gate(owing.Gate, Protocol):
+class Addon(owing.Creditor, Protocol):
     """What the layers need of the addon."""
 
     engine: Engine
@@ -64,7 +63,7 @@ class Gate(owing.Gate, Protocol):
 class Connection(Protocol):
     """The layer that a stream belongs to; `h2` is None over HTTP/1."""
 
-    gate: Gate
+    gate: Addon
     h2: PacedHttp2Server | None
     place: Place
     login: Login | None
@@ -143,15 +142,15 @@ class ReplyStream(HttpStream):
                 frame = replace(frame, headers=Headers((*frame.headers.fields, ("Connection", "close"))))
             head = framing.head(reply.status, framing.phrase(reply), frame.headers)
         except Exception as fault:
-            release(reply)
+            reply.close()
             yield from self.send_reply(self.failed(fault), close=True)
             return
         if isinstance(reply.body, bytes) and len(reply.body) > STEP and not frame.bodiless:
-            reply.body = HeldBody(reply.body)
+            reply.body = BytesBody(reply.body)
         exchange.reply, exchange.framing = reply, frame
         yield from self.send_head(exchange, reply, frame, head)
         if frame.bodiless:
-            release(reply)
+            reply.close()
         elif not isinstance(reply.body, bytes) and not exchange.begin(exchange.send_body()):
             yield HubgateBodyHook(exchange)
         lost = exchange.aborted or exchange.fault is not None
@@ -198,7 +197,7 @@ class ReplyStream(HttpStream):
         """The client has gone before there was anything to send."""
         reply = exchange.reply
         if isinstance(reply, Reply):
-            release(reply)
+            reply.close()
         self.server_state = self.state_done
         self.completed(exchange, True)
 
@@ -234,17 +233,10 @@ def connect_failed(error: str) -> http.Response:
     return made
 
 
-def release(reply: Reply) -> None:
-    if not isinstance(reply.body, bytes):
-        reply.body.close()
-
-
 def at_hand(reply: Reply) -> bool:
     """Whether the body is in memory; one that is not is given back, for the slow road to ask again."""
-    if isinstance(reply.body, bytes):
-        return True
-    reply.body.close()
-    return False
+    reply.close()
+    return isinstance(reply.body, bytes)
 
 
 def _place(exchange: Exchange) -> str:

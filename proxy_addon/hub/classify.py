@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Protocol
 
+from ..core.messages import PORTS
+from ..core.storing import READS
 from . import huggingface, modelscope, revisions
 from .methods import otherwise
 from .paths import Ambiguous, is_signed, permits, url_key
@@ -22,10 +24,15 @@ class _Hub(Protocol):
 
 _HUBS: tuple[_Hub, ...] = (huggingface, modelscope)
 ALL = tuple(hub.HUB for hub in _HUBS)
+DOMAINS = (*huggingface.SUFFIXES, *modelscope.SUFFIXES)
+#: The hosts that are a hub itself, by hub and site.
+HOMES = {(huggingface.HUB, ""): huggingface.HOME_HOSTS} | {
+    (modelscope.HUB, site): frozenset(host for host in modelscope.HOME_HOSTS if modelscope.site_of(host) == site)
+    for site in ("", "ai")
+}
 _REMEMBERED = 2048  # characters of path and query, so that what is remembered has a bound
-_PORTS = frozenset({80, 443})  # on any other a hub's name is not the hub
-_READS = frozenset({"GET", "HEAD"})
-_METHODS = _READS | frozenset({"POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_PORTS = frozenset(PORTS.values())  # on any other a hub's name is not the hub
+_METHODS = READS | frozenset({"POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class OtherHost(Protocol):
@@ -76,14 +83,14 @@ class Classifier:
                     return Malformed(f"method {method[:20]!r} is not served here", hub.HUB)
                 try:
                     found = _named(hub.classify(method, host, path, query, body_digest))
-                    if method in _READS or not isinstance(found, Passed):
+                    if method in READS or not isinstance(found, Passed):
                         return found
                     return otherwise(method, found, _named(hub.classify("GET", host, path, query)))
                 except Ambiguous as fault:
                     return Malformed(str(fault), hub.HUB)
-        if self.hub_of(host, port) is None or method not in _READS:
+        if self.hub_of(host, port) is None or method not in READS:
             return Passed("other", Kind.PLAIN)
-        netloc = host if port == {"http": 80, "https": 443}.get(scheme) else f"{host}:{port}"
+        netloc = host if port == PORTS.get(scheme) else f"{host}:{port}"
         return Plain("other", url_key(f"{scheme}://{netloc}{path}{'?' + query if query else ''}"))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from ..core.storing import READS
 from . import xet
 from .paths import joined, normal_query, sound, the_only, unescaped, url_key
 from .resources import COMMIT, SHA256, Blob, Document, Kind, Passed, Plain, Repo, Resource, Secret, Subject, Telemetry
@@ -19,7 +20,6 @@ VIEWER = "datasets-server.huggingface.co"
 _COMPUTING = frozenset({"router.huggingface.co", "api-inference.huggingface.co"})  # a POST there leaves nothing behind
 _OF_FILES = ("cdn-lfs", "cas-bridge.", "cas-server.", "transfer.")  # how the names of hosts begin
 _CDN = ("cdn.hf.co", ".cdn.hf.co")  # how they end
-_READS = frozenset({"GET", "HEAD"})
 _WITH_ASSETS = frozenset({"rows", "first-rows", "search", "filter"})  # their bodies hold signed links
 _ASSETS = frozenset({"assets", "cached-assets"})
 _BEFORE_A_MODEL = {"models": 1, "status": 1, "pipeline": 2}  # segments that come before its name
@@ -45,7 +45,7 @@ def classify(
     else:
         told = _computed(hub, parts) if host in _COMPUTING else subject_of(home())
         told = told if told is not None and told.certain else None
-    if method not in _READS:
+    if method not in READS:
         kind = Kind.PLAIN if host in _COMPUTING else Kind.UPLOAD
         writes = host.startswith("cas-server.") and not _WRITTEN.isdisjoint(parts[:2])
         return Telemetry(hub) if parts[-1:] == ("telemetry",) else Passed(hub, kind, None, told, writes=writes)

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
-from ..core.messages import Headers
-from ..core.storing import delta_bytes
+from ..core.messages import REDIRECTS, Headers
+from ..core.storing import READS, delta_bytes
 from . import git, hf_pages, hf_services, registry
 from .paths import joined, normal_query, plain, quoted, quoted_rev, segments, url_key, without_git
 from .resources import (
@@ -32,7 +32,7 @@ from .resources import (
 from .subjects import about, at_revision, compared, one_reading, usual
 
 HUB = "huggingface"
-ORIGIN = "https://huggingface.co"
+ORIGIN = registry.ORIGIN
 SUFFIXES = ("huggingface.co", "hf.co")
 HOME_HOSTS = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})  # one hub under three names
 
@@ -44,7 +44,6 @@ _API_TAILS = frozenset(
 _SECRET_TAILS = frozenset({"xet-read-token", "xet-write-token", "auth-check"})
 _WITHOUT_REV = frozenset({"refs", "auth-check"})
 _AT_REV = (_API_TAILS - _WITHOUT_REV) | {*("preupload", "branch", "tag", "super-squash", "treesize", "notebook")}
-_READS = frozenset({"GET", "HEAD"})
 _WRITTEN = frozenset(  # what clients write with, and never read by the same method
     {"preupload", "commit", "branch", "tag", "super-squash", "settings", "resource-group", "duplicate", "like"}
     | {"discussions", "user-access-request", "lfs-files"}
@@ -80,7 +79,7 @@ def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...],
     if parts[:1] == ("api",):
         return _api(method, host, path, query, parts[1:], body_digest)
     if parts[:1] == ("v2",):
-        found = registry.route(HUB, parts[1:], query) if method in _READS else None
+        found = registry.route(HUB, parts[1:], query) if method in READS else None
         return found or _other(method, host, path, query, hf_pages.of_registry(HUB, parts[1:]))
     typed = parts[:1] != () and parts[0] in _TYPES[1:]
     repo_type, rest = (parts[0], parts[1:]) if typed else ("models", parts)
@@ -96,7 +95,7 @@ def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...],
 def _other(
     method: str, host: str, path: str, query: str, subject: Subject | None, *, oauth: bool = False
 ) -> Plain | Passed:
-    if method not in _READS:
+    if method not in READS:
         return Passed(HUB, Kind.SECRET if oauth else Kind.UPLOAD, None, subject)
     return Plain(HUB, url_key(f"https://{host}{path}{'?' + query if query else ''}"), strict=True, about=subject)
 
@@ -106,7 +105,7 @@ def _file(method: str, host: str, query: str, repo: Repo, verb: str, tail: tuple
         subject = about(repo, path=joined(tail, slashes=True))
     else:
         subject = at_revision(repo, tail, single=True)
-    if method not in _READS:
+    if method not in READS:
         return Passed(HUB, Kind.UPLOAD, repo, subject)
     if repo.type == "buckets":
         key = url_key(f"https://{host}/{repo.key}/{verb}/{quoted(joined(tail))}?{query}")
@@ -130,7 +129,7 @@ def _api(method: str, host: str, path: str, query: str, parts: tuple[str, ...], 
         return _resolve_cache(method, parts[1], parts[2:])
     if head in _TYPES and len(parts) > 1:
         return _repo_api(method, host, path, query, head, parts[1:], body_digest)
-    if method not in _READS:
+    if method not in READS:
         return Passed(HUB, Kind.UPLOAD)
     if head.startswith(("whoami", "settings", "notifications", "jobs", "organizations", "users", "event")):
         return Secret(HUB)
@@ -144,9 +143,9 @@ def _resolve_cache(method: str, repo_type: str, tail: tuple[str, ...]) -> Resour
     for cut in (2, 1):
         if len(tail) > cut + 1 and COMMIT.match(tail[cut]):
             file = File(Repo(HUB, repo_type, joined(tail[:cut])), tail[cut], joined(tail[cut + 1 :], slashes=True))
-            return file if method in _READS else Passed(HUB, Kind.UPLOAD, None, about(file.repo, file.rev, file.path))
+            return file if method in READS else Passed(HUB, Kind.UPLOAD, None, about(file.repo, file.rev, file.path))
     subject = at_revision(Repo(HUB, repo_type, joined(tail[:2])), tail[2:], single=True)
-    return Secret(HUB, about=subject) if method in _READS else Passed(HUB, Kind.UPLOAD, None, subject)
+    return Secret(HUB, about=subject) if method in READS else Passed(HUB, Kind.UPLOAD, None, subject)
 
 
 def _repo_api(
@@ -160,7 +159,7 @@ def _repo_api(
     subject = compared(repo, behind) if what == "compare" else at_revision(repo, behind if what in _AT_REV else ())
     if what in _SECRET_TAILS:
         return Secret(HUB, about=subject)
-    reads = method in _READS or (method == "POST" and what == "paths-info")
+    reads = method in READS or (method == "POST" and what == "paths-info")
     if not reads:
         writes = what in _WRITTEN or (repo_type == "buckets" and not tail)  # which are made and deleted so
         return Passed(HUB, Kind.UPLOAD, repo, subject, writes=writes)
@@ -224,9 +223,9 @@ def facts_of(status: int, headers: Headers, location: str | None) -> Facts | Non
     """
     commit = headers.get("x-repo-commit") or ""
     etag = bare(headers.get("x-linked-etag") or headers.get("etag"))
-    if not COMMIT.match(commit) or not etag or status not in (200, 206, 301, 302, 303, 307, 308):
+    redirect = status in REDIRECTS
+    if not COMMIT.match(commit) or not etag or not (redirect or status in (200, 206)):
         return None
-    redirect = status >= 300
     if redirect and location is None:
         return None
     size = delta_bytes(headers.get("x-linked-size"))
@@ -251,7 +250,7 @@ def _first(values: Mapping[str, list[str]], name: str) -> str:
     return found if found.isascii() and found.isprintable() else ""
 
 
-def is_rename(path: str, location: str) -> bool:
+def is_rename(location: str) -> bool:
     """A redirect that stays on the hub and names another repo or spelling, not the bytes."""
     target = urlsplit(location)
     return (not target.netloc or target.hostname in HOME_HOSTS) and not target.path.startswith("/api/resolve-cache/")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from ..core.messages import Headers
-from ..core.storing import delta_bytes
+from ..core.storing import READS, delta_bytes
 from . import git, ms_pages
 from .paths import joined, normal_query, parameters, plain, quoted, quoted_rev, segments, sound, the_only, url_key
 from .resources import COMMIT, SHA256, Blob, Document, File, Kind, Passed, Plain, Repo, Resource, Secret, Subject
@@ -36,7 +36,6 @@ _ORIGINS = {"": "https://modelscope.cn", "ai": "https://www.modelscope.ai"}
 _TYPES = ms_pages.TYPES
 _TAILS = {"": "info", "revisions": "refs", "repo/files": "tree", "repo/tree": "tree", "commits": "commits"}
 _PERSONAL = frozenset({"login", "users", "user", "tokens"})
-_READS = frozenset({"GET", "HEAD"})
 _OF_FILES = frozenset({"Revision", "FilePath", "Source", "View"})
 _TOKEN = re.compile(r"tokens?(?:/|\Z)", re.IGNORECASE)
 _OF_ONE_ANSWER = re.compile(rb'"(?:RequestId|request_id)"\s*:\s*"[^"\\]*"')
@@ -67,7 +66,7 @@ def classify(method: str, host: str, path: str, query: str, body_digest: str = "
     of_files = host.startswith("cdn-lfs")
     told = None if of_files else subject_of(home(usual(parts, ms_pages.WORDS)))
     told = told if told is not None and told.certain else None
-    if method not in _READS:
+    if method not in READS:
         return Passed(HUB, Kind.UPLOAD, None, told)
     if (digest := digest_in(parts)) is not None:
         return Blob(HUB, f"sha256:{digest}")
@@ -90,9 +89,9 @@ def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...])
     match parts:
         case ("api" | "openapi", "v1", first, *_) if first in _PERSONAL:
             return Secret(HUB)
-        case ("api", "v1", "repos", "internalAccelerationInfo") if method in _READS and not query:
+        case ("api", "v1", "repos", "internalAccelerationInfo") if method in READS and not query:
             return Document(HUB, f"api:{HUB}:{site_of(host)}:acceleration", None, "static")
-        case ("api", "v1", "repos", kind, owner, name, *rest) if kind in _TYPES and method not in _READS:
+        case ("api", "v1", "repos", kind, owner, name, *rest) if kind in _TYPES and method not in READS:
             repo = _repo(host, kind, (owner, name))
             writes = method == "POST" and rest[:1] == ["commit"]
             return Passed(HUB, Kind.UPLOAD, repo, ms_pages.asked(repo, query), writes=writes)
@@ -100,7 +99,7 @@ def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...])
             return _of_repo(method, host, path, query, kind, tuple(rest))
         case ("openapi", "v1", kind, *names) if kind in _TYPES and len(names) == ms_pages.length(tuple(names)) == 2:
             return _document(method, _repo(host, kind, tuple(names)), "openapi", "info", query)
-        case ("api" | "openapi", "v1", _) if method in _READS:
+        case ("api" | "openapi", "v1", _) if method in READS:
             asked = f"{host}{path}?{normal_query(query)}"
             return Document(HUB, f"api:{asked}", None, "list", url=f"https://{asked}")
         case ("api" | "openapi", "v1", *rest):
@@ -114,7 +113,7 @@ def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...])
 
 
 def _other(method: str, host: str, path: str, query: str, subject: Subject | None, *, writes: bool = False) -> Resource:
-    if method not in _READS:
+    if method not in READS:
         return Passed(HUB, Kind.UPLOAD, None, subject, writes=writes)
     if subject is not None and _TOKEN.search(path):
         return Secret(HUB, about=subject)
@@ -131,19 +130,19 @@ def _of_repo(method: str, host: str, path: str, query: str, kind: str, rest: tup
     if len(rest) < cut:
         return _other(method, host, path, query, None)
     repo, tail = _repo(host, kind, rest[:cut]), "/".join(rest[cut:])
-    if tail == "repo" and method in _READS:
+    if tail == "repo" and method in READS:
         asked = parameters(query)
         if asked.get("FilePath") and asked.keys() <= _OF_FILES and asked.get("View", "False").lower() == "false":
             rev = sound(asked.get("Revision") or TRUNK, slashes=True)
             return File(repo, rev, sound(asked["FilePath"], slashes=True))
-    if method in _READS and tail not in _TAILS:
+    if method in READS and tail not in _TAILS:
         return _other(method, host, path, query, ms_pages.told(repo, rest[cut:], query))
     return _document(method, repo, tail, _TAILS.get(tail, ""), query)
 
 
 def _document(method: str, repo: Repo, tail: str, what: str, query: str) -> Resource:
     subject = ms_pages.asked(repo, query, what in ("tree", "commits"))
-    if method not in _READS:
+    if method not in READS:
         return Passed(HUB, Kind.UPLOAD, repo, subject, writes=(method, tail) in ms_pages.WRITTEN and "/" in repo.id)
     pinned = what == "tree" and COMMIT.match(the_only(query, "Revision")) is not None
     asked, way, rest = normal_query(query), "api", f"/{tail}" if tail else ""
@@ -159,7 +158,7 @@ def _of_page(
     """`/{o}/{n}/...` and `/{type}/{o}/{n}/...`: git, and files by path."""
     if git.is_git(rest):
         return git.classify(method, repo, rest, query)
-    if method not in _READS and rest[0] == "resolve":
+    if method not in READS and rest[0] == "resolve":
         return Passed(HUB, Kind.UPLOAD, repo, at_revision(repo, rest[1:], single=True))
     if rest[0] == "resolve" and len(rest) > 2:
         return File(repo, plain(rest[1], slashes=True), joined(rest[2:], slashes=True))

@@ -31,9 +31,6 @@ class Kind(StrEnum):
     MALFORMED = "malformed"
 
 
-HUBS = ("huggingface", "modelscope", "other", "-")
-
-
 @dataclass(frozen=True, slots=True)
 class Repo:
     hub: str

@@ -14,10 +14,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from .paths import unescaped
-from .resources import Kind, Reconstruction, Resource, Secret, Xorb
+from .resources import SHA256, Kind, Reconstruction, Resource, Secret, Xorb
 
 NATIVE_ABOVE = 50_000_000_000  # bytes: newer clients refuse a larger file without Xet
-_HEX64 = re.compile(r"[0-9a-f]{64}\Z")
 _SPAN = re.compile(r"bytes=([0-9]{1,12})-([0-9]{1,12})\Z")
 
 
@@ -26,7 +25,7 @@ def reconstruction(hub: str, parts: tuple[str, ...]) -> Resource:
     unknown bytes unless it only tells where chunks are. What is asked of several files at once is a `blob`: no token
     tells whose they are."""
     *_, what, file = ("", "", *(unescaped(part) for part in parts))
-    if what.startswith("reconstruction") and _HEX64.match(file.lower()):
+    if what.startswith("reconstruction") and SHA256.match(file.lower()):
         return Reconstruction(hub, file.lower())
     if any(part.lower().startswith("reconstruction") for part in (what, file)):
         return Secret(hub, Kind.BLOB)
@@ -37,7 +36,7 @@ def xorb(hub: str, parts: tuple[str, ...], query: str) -> Resource:
     """`/xorbs/{prefix}/{hash}`, signed for one range of bytes; a link signed for several is passed on."""
     spans = parse_qs(query).get("X-Xet-Signed-Range", [""])
     span = _SPAN.match(spans[0]) if len(spans) == 1 else None
-    if span is None or parts[:1] != ("xorbs",) or not _HEX64.match(parts[-1]) or int(span[2]) < int(span[1]):
+    if span is None or parts[:1] != ("xorbs",) or not SHA256.match(parts[-1]) or int(span[2]) < int(span[1]):
         return Secret(hub, Kind.XORB)
     return Xorb(hub, parts[-1], int(span[1]), int(span[2]) + 1)
 
@@ -65,7 +64,7 @@ def identities(document: Any) -> Iterator[Identity]:
 
 
 def identity(file: Any, sha256: Any, size: Any) -> Identity | None:
-    if isinstance(file, str) and isinstance(sha256, str) and _HEX64.match(file) and _HEX64.match(sha256):
+    if isinstance(file, str) and isinstance(sha256, str) and SHA256.match(file) and SHA256.match(sha256):
         return Identity(file, sha256, size) if type(size) is int and size > 0 else None
     return None
 

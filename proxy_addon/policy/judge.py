@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 
-from .facts import GATES, UNKNOWN, Facts, Gate, words
+from .facts import UNKNOWN, Facts, words
 from .index import ROOM, Entry, Heard, Index, Tier
 from .matching import Imports, State
 from .wording import Decision, Denial
@@ -78,11 +78,6 @@ class Deny:
 @dataclass(frozen=True, slots=True)
 class Need:
     facts: frozenset[str]
-
-    @property
-    def gate(self) -> Gate:
-        """The first gate at which one of them can be known."""
-        return min(GATES[fact] for fact in self.facts)
 
 
 _ALLOW = Allow()

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ..hub import hf_listing
+from ..hub import huggingface as hf
 from ..hub.resources import COMMIT, SHA256
 from .declared import front_matter, licences, of_front_matter
 from .facts import UNKNOWN
 from .foreign import LONGEST, count, mapping, moment, repo_name, text, texts
 from .sheets import Placing, Scan, Sheet, Twinning, scan
 
-HUB = "huggingface"
 _GATED = (False, True, "auto", "manual")
 _LICENSE, _BASE = "license:", "base_model:"
 INFO = "repo info"
@@ -45,10 +45,10 @@ def info(told: object, asked: str) -> Sheet:
         "has_safetensors_twin": _twins(said.get("siblings")),
     }
     sources = dict.fromkeys(values, f"{INFO} of {asked}{here}")
-    found = UNKNOWN if card is None else licences(card.get("license"), hub=HUB, card=card)
+    found = UNKNOWN if card is None else licences(card.get("license"), hub=hf.HUB, card=card)
     source = f"card of {name or asked}{here}"
     if found is None and (tagged := [tag for tag in tags or () if tag.startswith(_LICENSE)]):
-        found = licences([tag.removeprefix(_LICENSE) for tag in tagged], hub=HUB, card=card)
+        found = licences([tag.removeprefix(_LICENSE) for tag in tagged], hub=hf.HUB, card=card)
         source = ", ".join(f"tag {tag}" for tag in tagged)[:LONGEST]
     if found is not None:
         values["license"], sources["license"] = found, source
@@ -57,7 +57,7 @@ def info(told: object, asked: str) -> Sheet:
 
 def readme(data: bytes, where: str) -> Sheet:
     """The licence by the README's front matter."""
-    found = of_front_matter(front_matter(data), hub=HUB)
+    found = of_front_matter(front_matter(data), hub=hf.HUB)
     return Sheet({"license": UNKNOWN if found is None else found}, {"license": f"README.md of {where}"})
 
 

@@ -15,7 +15,6 @@ from .facts import UNKNOWN
 from .foreign import count, mapping, moment, repo_name, text, texts
 from .sheets import Placing, Sheet, Twinning
 
-HUB = "modelscope"
 _PUBLIC, _CLOSED = (5, "public"), (1, 3, "private", "internal")
 _MODES = ("auto", "manual")
 INFO = "repo info"
@@ -57,10 +56,10 @@ def info(told: object, asked: str, rev: str | None) -> Sheet:
     if (size := count(said("StorageSize"))) is not None:
         values["repo_size"], sources["repo_size"] = size, f"{INFO} of {asked}"
     declared = said("License", "license")
-    found = licences(declared, hub=HUB, card=card if is_other(declared) else None)
+    found = licences(declared, hub=ms.HUB, card=card if is_other(declared) else None)
     source = f"License of {asked}"
     if found is None:
-        found, source = of_front_matter(card, hub=HUB), f"README.md of {asked}"
+        found, source = of_front_matter(card, hub=ms.HUB), f"README.md of {asked}"
     if found is not None:
         values["license"], sources["license"] = found, source
     return Sheet(values, sources, name)

@@ -17,7 +17,7 @@ from .matching import State, Test
 
 #: Facts by which a rule is about somebody else's request.
 _OF_OTHERS = frozenset({"hub", "type", "namespace", "repo", "user", "client"})
-_KINDS = {Tier.EMBARGO: "embargo", Tier.DENY: "deny", Tier.APPROVAL: "approval_required", Tier.SCAN: "scan"}
+KINDS = {Tier.EMBARGO: "embargo", Tier.DENY: "deny", Tier.APPROVAL: "approval_required", Tier.SCAN: "scan"}
 
 
 class Outcome(StrEnum):
@@ -113,7 +113,7 @@ def _barrier(entry: Entry, values: Mapping[str, object], naming: Sequence[Step],
     step = Step(
         entry.id,
         entry.place,
-        _KINDS[entry.tier],
+        KINDS[entry.tier],
         Outcome.NO_MATCH,
         _findings(entry, values),
         audit=entry.audit,

@@ -209,8 +209,7 @@ class Prefetch:
         except BodyLost as lost:
             raise self._refused() or Fault(str(lost), 1.0) from lost
         finally:
-            if not isinstance(body, bytes):
-                body.close()
+            reply.close()
 
     def _passed(self, item: Item, size: int) -> None:
         item.done += size

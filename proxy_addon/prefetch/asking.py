@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 from ..core.directives import delta_seconds
 from ..core.errors import BodyLost
 from ..core.messages import Headers, Pass, Reply, Request
+from ..core.reuse import FAILURES
 from ..hub import modelscope as ms
 from ..hub import targets
 
 TRIES = 4  # of what may go away by itself
 PATIENCE = 20  # waits for one thing that the hub itself asks for
-_PASSING = frozenset({429, 500, 502, 503, 504})
 _WHY = {
     "RepoNotFound": "there is no such repo, or it is private: hubgate prefetches only what anybody may fetch",
     "RevisionNotFound": "there is no such revision",
@@ -91,9 +91,8 @@ class Asking:
         if reply.status in (200, 206):
             return reply
         why = _reason(reply)
-        if not isinstance(reply.body, bytes):
-            reply.body.close()
-        if reply.status not in _PASSING:
+        reply.close()
+        if reply.status not in FAILURES:
             raise Fault(why)
         told = delta_seconds(reply.headers.get("retry-after"))
         raise Fault(why, max(1.0, told or 0.0), asked=told is not None, gone=reply.status == 504)

@@ -1,7 +1,8 @@
-"""What a scan says of a file, and how that is judged.
+"""What a scan says of a file.
 
-A file is *clean* only if all of it was understood and nothing in it is beyond what is allowed. What was not understood,
-for whatever reason, is *unknown*; what is known to be dangerous is *found*, however broken the rest is.
+Whether that is allowed is for the rules to say: a file is *clean* only if all of it was understood and nothing in it is
+beyond what they allow. What was not understood, for whatever reason, is *unknown*; what is known to be dangerous is
+*found*, however broken the rest is.
 
 An import is written `module.name`. A name that reaches through a module (a path of attributes, a dunder, another
 module that happens to be imported there) is written `module/name`, which no `module.*` matches: an allow-list is about
@@ -10,14 +11,12 @@ what a module defines. UNRESOLVED stands for an import whose name is made while 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 type Kind = Literal["pickle", "safetensors", "gguf", "template", "keras", "savedmodel", "none"]
 type Template = Literal["safe", "unsafe"]
-type State = Literal["clean", "found", "unknown"]
 
 ENGINE: Final = "2"  # goes up whenever the same bytes may be judged otherwise than before
 UNRESOLVED: Final = "?"
@@ -48,7 +47,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was seen; whether that is allowed is not its affair. `passing`: who looks again may see more."""
+    """`passing`: who looks again may see more."""
 
     kind: Kind = "none"
     imports: tuple[str, ...] = ()
@@ -60,18 +59,6 @@ class Findings:
     def unsure(self) -> bool:
         """Not all of it was understood."""
         return bool(self.problems) or UNRESOLVED in self.imports
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """`why` is one line for people, empty for what is clean."""
-
-    kind: Kind
-    imports: tuple[str, ...]
-    template: Template | None
-    problems: tuple[str, ...]
-    state: State
-    why: str
 
 
 @dataclass(slots=True)
@@ -103,30 +90,6 @@ class Notes:
         """The kind is the most dangerous of those that the bytes can be taken for."""
         kinds: list[Kind] = sorted(self.kinds, key=KINDS.index)
         return Findings(kinds[0] if kinds else "none", tuple(sorted(self.imports)), self.template, tuple(self.problems))
-
-
-def allows(patterns: Iterable[str], name: str) -> bool:
-    """`*` stands for anything but a slash; names of code compare with case."""
-    return any(re.fullmatch("[^/]*".join(map(re.escape, each.split("*"))), name) for each in patterns)
-
-
-def judged(findings: Findings, allowed: Iterable[str] = ()) -> Verdict:
-    allowed = tuple(allowed)
-    beyond = [name for name in findings.imports if name != UNRESOLVED and not allows(allowed, name)]
-    problems = list(findings.problems)
-    if UNRESOLVED in findings.imports:
-        problems.append("imports something whose name is only made while loading")
-    reasons = [f"would import {', '.join(beyond)}"] if beyond else []
-    if findings.template == "unsafe":
-        reasons.append("has a template that reaches for Python's insides")
-    state: State = "found" if reasons else "unknown" if problems else "clean"
-    why = "; ".join([*reasons, *problems])
-    return Verdict(findings.kind, findings.imports, findings.template, findings.problems, state, why)
-
-
-def unknown(problem: str) -> Verdict:
-    """Of a file that nobody could look into."""
-    return judged(Findings(problems=(problem,)))
 
 
 def as_json(findings: Findings) -> dict[str, object]:

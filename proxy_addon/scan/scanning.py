@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from .contract import ENGINE, Findings, Limits, Verdict, from_json, judged
+from .contract import ENGINE, Findings, Limits, from_json
 from .opinions import Command, asked
 from .sources import Data
 
@@ -105,7 +105,7 @@ class Worker:
 
 
 class Scanner:
-    """`commands` are asked after our own look, and may only make a verdict worse."""
+    """`commands` are asked after our own look, and may only make it worse."""
 
     def __init__(
         self,
@@ -130,10 +130,6 @@ class Scanner:
         """Who looks: what it finds in the same bytes stays the same until this is another."""
         others = "\0".join(each for command in self._commands for each in (command.name, *command.argv))
         return f"{ENGINE}+{hashlib.sha256(others.encode()).hexdigest()[:8]}" if others else ENGINE
-
-    async def scan(self, data: Data, name: str, allowed: Iterable[str] = ()) -> Verdict:
-        """`findings`, judged."""
-        return judged(await self.findings(data, name), allowed)
 
     async def findings(self, data: Data, name: str) -> Findings:
         """What lies in the file; never raises for the file's sake. `name` is its path in the repo."""

@@ -131,13 +131,6 @@ class Walk(Machine):
             self.calls += inner.calls
 
 
-#: Objects that must be on the stack above the last mark.
-_NEED = {
-    op.DUP: 1, op.PUT: 1, op.LONG_BINPUT: 1, op.STACK_GLOBAL: 2, op.REDUCE: 2, op.NEWOBJ: 2, op.NEWOBJ_EX: 3,
-    op.BUILD: 2, op.APPEND: 2, op.SETITEM: 3,
-}  # fmt: skip
-
-
 def _byte(window: bytes, at: int) -> int:
     if at >= len(window):
         raise Unparsable("truncated: a pickle has no end")

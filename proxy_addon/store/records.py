@@ -1,8 +1,8 @@
 """Stored responses, manifests and digests as bytes.
 
-JSON without names: a stored response is the list of its fields in the order of `StoredResponse`. Another order or
-number of fields is another format of the whole directory: raise `FORMAT` in `layout.py` with it. What is read is
-checked: a row that none of ours has written is a ValueError, never a response of odd parts.
+JSON without names: a stored response is the list of its fields in the order of `StoredResponse`, with a null behind the
+seventh. Another order or number of fields is another format of the whole directory: raise `FORMAT` in `layout.py` with
+it. What is read is checked: a row that none of ours has written is a ValueError, never a response of odd parts.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _check(sound: bool) -> None:
 
 
 def pack_responses(variants: Sequence[StoredResponse]) -> bytes:
-    return _dump([_response(v) for v in variants]).encode()
+    return _dump([(*fields[:7], None, *fields[7:]) for fields in map(_response, variants)]).encode()
 
 
 def unpack_responses(row: bytes) -> tuple[StoredResponse, ...]:
@@ -53,20 +53,16 @@ def unpack_responses(row: bytes) -> tuple[StoredResponse, ...]:
 
 
 def _unpacked(
-    status: Any, headers: Any, asked: Any, answered: Any, url: Any, blob: Any, size: Any, have: Any, vary: Any,
+    status: Any, headers: Any, asked: Any, answered: Any, url: Any, blob: Any, size: Any, null: Any, vary: Any,
     authorized: Any, kind: Any, facts: Any,
 ) -> StoredResponse:  # fmt: skip
     said = (status, asked, answered, url, blob, size, authorized, kind)
     _check(all(isinstance(each, of) for each, of in zip(said, _RESPONSE, strict=True)))
-    _check(-_EVER < asked < _EVER and -_EVER < answered < _EVER and (size is None or size >= 0))
-    held = None if have is None else tuple((start, end) for start, end in have)
-    _check(all(type(start) is type(end) is int for start, end in held or ()))
+    _check(-_EVER < asked < _EVER and -_EVER < answered < _EVER and (size is None or size >= 0) and null is None)
     nominated = tuple((name, value) for name, value in vary)
     _check(all(isinstance(name, str) and isinstance(value, _TEXT) for name, value in nominated))
     head, more = Headers(_pairs(headers)), _pairs(facts)
-    return StoredResponse(
-        status, head, asked, answered, url, blob, size, held, nominated, authorized, kind, more
-    )  # fmt: skip
+    return StoredResponse(status, head, asked, answered, url, blob, size, nominated, authorized, kind, more)
 
 
 def pack_manifest(manifest: Manifest) -> bytes:

@@ -16,6 +16,7 @@ import zlib
 from pathlib import Path
 
 from proxy_addon.scan import Limits, Piece, Scanner
+from tests.scan.judging import scanned
 from tests.scan.made import TORCH, central, ending, local, payload, state_dict, wrapper
 
 GIB, PIECE = 1 << 30, 4 << 20
@@ -93,7 +94,7 @@ async def measure(directory: Path) -> None:
         took = []
         for _ in range(5):
             start = time.perf_counter()
-            verdict = await scanner.scan(parts, name, TORCH)
+            verdict = await scanned(scanner, parts, name, TORCH)
             took.append(time.perf_counter() - start)
         most = resident(scanner._idle[0]._process.pid) if scanner._idle else 0
         await scanner.close()

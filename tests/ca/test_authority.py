@@ -8,7 +8,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from proxy_addon.ca import HUB_DOMAINS, Authority, certificates
-from proxy_addon.config import Settings
 from proxy_addon.core.errors import ConfigError
 
 NOW = datetime.now(UTC)
@@ -177,8 +176,3 @@ def _pem(key, *certificates_):
 
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return pem + b"".join(c.public_bytes(Encoding.PEM) for c in certificates_)
-
-
-def test_the_configuration_knows_the_same_hubs():
-    """Rooms on one floor do not import each other, so each has its own list."""
-    assert Settings.hub_domains == HUB_DOMAINS

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from proxy_addon.core import invalidation, reuse, validation
+from proxy_addon.core import invalidation, reuse, storing, validation
 from proxy_addon.core.dates import format_date
 from proxy_addon.core.messages import Headers, Request, StoredResponse
 
@@ -33,18 +33,17 @@ def kept(
     *,
     age: float = 0.0,
     size: int | None = 10,
-    have: tuple[tuple[int, int], ...] | None = None,
     vary: tuple[tuple[str, str | None], ...] = (),
     authorized: bool = False,
 ) -> StoredResponse:
     """A stored response that arrived `age` seconds before START."""
     then = START - age
-    return StoredResponse(status, Headers(headers), then, then, size=size, have=have, vary=vary, authorized=authorized)
+    return StoredResponse(status, Headers(headers), then, then, size=size, vary=vary, authorized=authorized)
 
 
 @dataclass
 class Cache:
-    terms: reuse.Terms = field(default_factory=reuse.Terms)
+    terms: storing.Terms = field(default_factory=storing.Terms)
     now: float = START
     variants: dict[str, tuple[StoredResponse, ...]] = field(default_factory=dict)
     sent: list[Request] = field(default_factory=list)
@@ -108,9 +107,9 @@ class Cache:
             after = (validation.freshen_from_head(v, status, headers, self.now, self.now) for v in here)
             self.variants[request.url] = tuple(v for v in after if v is not None)
             return
-        plan = reuse.storable(request, status, headers, self.now, self.terms)
-        if isinstance(plan, reuse.StoreAs):
-            new = reuse.stored_from(
+        plan = storing.storable(request, status, headers, self.now, self.terms)
+        if isinstance(plan, storing.StoreAs):
+            new = storing.stored_from(
                 request, plan, request_time=self.now, response_time=self.now, url=request.url, blob="body:0", size=10
             )
-            self.variants[request.url] = reuse.replace_variant(here, new)
+            self.variants[request.url] = storing.replace_variant(here, new)

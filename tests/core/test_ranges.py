@@ -197,14 +197,6 @@ def test_parts_are_what_was_asked(specs: list[tuple[str, set[int]]]) -> None:
     assert all(one[1] < other[0] for one, other in pairwise(ascending))
 
 
-@given(st.lists(SPANS, max_size=8), st.lists(SPANS, max_size=8))
-@settings(max_examples=100, deadline=None)
-def test_missing(have: list[tuple[int, int]], wanted: list[tuple[int, int]]) -> None:
-    gaps = ranges.missing(have, wanted)
-    assert octets(gaps) == octets(wanted) - octets(have)
-    assert gaps == ranges.merge(gaps)
-
-
 @given(st.one_of(st.text(max_size=60), st.text(alphabet="0123456789-, =bytes", max_size=60)), st.integers(0, 10**13))
 @settings(max_examples=100, deadline=None)
 def test_total(text: str, size: int) -> None:

@@ -7,15 +7,7 @@ import pytest
 from proxy_addon.core.directives import Directives
 from proxy_addon.core.fields import storable_fields
 from proxy_addon.core.messages import Headers, StoredResponse
-from proxy_addon.core.storing import (
-    NotStorable,
-    StoreAs,
-    Terms,
-    combine,
-    replace_variant,
-    storable,
-    stored_from,
-)
+from proxy_addon.core.storing import NotStorable, StoreAs, Terms, replace_variant, storable, stored_from
 
 from .dialogue import START, Fields, at, get, kept
 
@@ -27,6 +19,7 @@ REFUSED: list[tuple[str, Fields, int, Fields, str]] = [
     ("POST", [], 200, [FRESH], "method"),
     ("HEAD", [], 200, [FRESH], "head"),
     ("GET", [], 103, [FRESH], "status"),
+    ("GET", [], 206, [FRESH, ("Content-Range", "bytes 0-9/10")], "status"),
     ("GET", [], 304, [FRESH], "status"),
     ("GET", [], 416, [FRESH], "status"),
     ("GET", [], 302, [DATE], "status"),
@@ -49,9 +42,6 @@ REFUSED: list[tuple[str, Fields, int, Fields, str]] = [
     ("GET", [], 200, [DATE], "nothing to reuse or validate"),
     ("GET", [], 200, [(CC, "max-age=0")], "nothing to reuse or validate"),
     ("GET", [], 200, [(CC, "no-cache, max-age=9")], "nothing to reuse or validate"),
-    ("GET", [], 206, [FRESH], "content-range"),
-    ("GET", [], 206, [FRESH, ("Content-Range", "bytes 0-4/*")], "content-range"),
-    ("GET", [], 206, [FRESH, ("Content-Type", "multipart/byteranges; boundary=x")], "content-range"),
 ]
 
 
@@ -76,22 +66,15 @@ def test_a_cookie_of_a_load_balancer_names_nobody(cookie: str, kept: bool) -> No
     assert isinstance(plan, StoreAs) == kept
 
 
-def test_a_private_cache_may_keep_what_is_private() -> None:
-    terms = Terms(shared=False)
-    for asked, status, said in (([("Authorization", "x")], 200, "max-age=9"), ([], 200, "private, max-age=9")):
-        assert isinstance(storable(get(asked), status, Headers([(CC, said)]), START, terms), StoreAs)
-
-
-@pytest.mark.parametrize(("said", "private", "shared"), [
-    ("private", StoreAs, NotStorable),
-    ("s-maxage=9", NotStorable, StoreAs),
-    ("max-age=9", StoreAs, StoreAs),
-    ("x", NotStorable, NotStorable),
+@pytest.mark.parametrize(("said", "kind"), [
+    ("private", NotStorable),
+    ("s-maxage=9", StoreAs),
+    ("max-age=9", StoreAs),
+    ("x", NotStorable),
 ])  # fmt: skip
-def test_what_counts_as_explicit_depends_on_who_shares(said: str, private: type, shared: type) -> None:
+def test_what_counts_as_explicit(said: str, kind: type) -> None:
     headers = Headers([DATE, (CC, said), ("Last-Modified", at(-99))])
-    assert isinstance(storable(get(), 302, headers, START, Terms(shared=False)), private)
-    assert isinstance(storable(get(), 302, headers, START, Terms()), shared)
+    assert isinstance(storable(get(), 302, headers, START, Terms()), kind)
 
 
 def plan(headers: Fields, status: int = 200, asked: Fields | None = None, terms: Terms | None = None) -> StoreAs:
@@ -143,12 +126,6 @@ def test_size(length: str, size: int | None) -> None:
     assert plan([FRESH, ("Content-Length", length)]).size == size
 
 
-def test_a_206_is_kept_as_an_incomplete_200() -> None:
-    part = plan([DATE, FRESH, ("Content-Range", "bytes 4-9/10"), ("Content-Length", "6"), ("ETag", '"a"')], 206)
-    assert part == StoreAs(Headers([DATE, FRESH, ("ETag", '"a"')]), (), 200, 10, ((4, 10),))
-    assert plan([FRESH, ("Content-Range", "bytes 0-9/10")], 206).have is None
-
-
 def test_known_resources() -> None:
     terms = Terms(lifetime=math.inf)
     said: Fields = [DATE, (CC, 'no-store, private="date"'), ("Vary", "Origin, *"), ("Set-Cookie", "a=b")]
@@ -167,7 +144,7 @@ def test_stored_from() -> None:
     head = plan(said, asked=list(request.headers))
     stored = stored_from(request, head, request_time=1, response_time=2, url="https://example.org/a", blob="body:1")
     assert stored == StoredResponse(
-        200, head.headers, 1, 2, "https://example.org/a", "body:1", 5, None, (("foo", "1"),), True
+        200, head.headers, 1, 2, "https://example.org/a", "body:1", 5, (("foo", "1"),), True
     )
     assert "secret" not in repr(stored)
     assert stored_from(request, head, request_time=1, response_time=2, url="", size=7).size == 7
@@ -180,49 +157,6 @@ def test_replace_variant() -> None:
     assert replace_variant((ones, twos), again) == (again, twos)
     assert replace_variant((), ones) == (ones,)
     assert replace_variant((ones, twos), kept([]), limit=2) == (kept([]), twos)
-
-
-ETAG = ("ETag", '"a"')
-
-
-def test_parts_combine() -> None:
-    first = kept([DATE, ETAG, ("A", "1"), ("B", "1")], age=9, have=((0, 4),))
-    second = kept([DATE, ETAG, ("A", "2")], have=((3, 6), (8, 10)))
-    both = combine(first, second)
-    assert both is not None
-    assert both.have == ((0, 6), (8, 10))
-    assert (both.headers.get("a"), both.headers.get("b"), both.response_time) == ("2", "1", START)
-    rest = combine(both, kept([DATE, ETAG], have=((6, 8),)))
-    assert rest is not None and rest.have is None
-    assert combine(rest, second) == combine(rest, second) and combine(rest, second).have is None  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize("other", [
-    kept([("ETag", '"b"')], have=((4, 10),)),
-    kept([("ETag", 'W/"a"')], have=((4, 10),)),
-    kept([], have=((4, 10),)),
-    kept([ETAG], have=((4, 10),), size=11),
-    kept([ETAG], have=((4, 10),), size=None),
-    kept([ETAG], have=((4, 10),), vary=(("foo", "1"),)),
-    kept([ETAG], 203, have=((4, 10),)),
-])  # fmt: skip
-def test_parts_of_something_else_do_not_combine(other: StoredResponse) -> None:
-    assert combine(kept([ETAG], have=((0, 4),)), other) is None
-
-
-def test_what_combines_keeps_the_stricter_side() -> None:
-    old = StoredResponse(200, Headers([ETAG]), 1, 1, blob="body:1", size=10, have=((0, 4),), authorized=True)
-    whole = combine(old, kept([ETAG]))
-    assert whole is not None
-    assert (whole.have, whole.authorized, whole.blob) == (None, True, "body:1")
-    newer = combine(kept([ETAG], have=((0, 4),)), StoredResponse(200, Headers([ETAG]), 1, 1, blob="body:2", size=10))
-    assert newer is not None
-    assert (newer.have, newer.blob) == (None, "body:2")
-
-
-def test_parts_without_a_strong_validator_do_not_combine() -> None:
-    for headers in ([], [("ETag", 'W/"a"')], [("Last-Modified", at(-99)), DATE]):
-        assert combine(kept(headers, have=((0, 4),)), kept(headers, have=((4, 10),))) is None
 
 
 @pytest.mark.parametrize(

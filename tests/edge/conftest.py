@@ -11,8 +11,8 @@ import pytest
 
 from proxy_addon.addon import Hubgate
 from proxy_addon.auth import Door
+from proxy_addon.config import Limits
 from proxy_addon.edge.admission import Admission
-from proxy_addon.edge.patience import Limits
 from proxy_addon.master import Proxy
 from tests.edge.stand_in import HUB, StandIn
 
@@ -97,8 +97,9 @@ async def serve(engine: StandIn, confdir: Path) -> AsyncIterator[Serve]:
         upstream_ca: Path | None = None,
         door: Door | None = None,
     ) -> Callable[[], Awaitable[Client]]:
+        limits = Limits.model_construct(header_deadline=deadline, body_rate=body_rate, stall=stall)  # unchecked: soon
         proxy = Proxy(
-            Hubgate(engine, admission, Limits(deadline, body_rate, stall), door),
+            Hubgate(engine, admission, limits, door),
             listen=[("127.0.0.1", 0)],
             confdir=confdir,
         )

@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from proxy_addon.core.messages import Headers, Reply
+from proxy_addon.core.messages import BODY_LIMIT, Headers, Reply
 from proxy_addon.core.status import Detail, Outcome
-from proxy_addon.edge.contract import BODY_LIMIT
 from tests.edge.conftest import Client
 from tests.edge.stand_in import HUB, StandIn
 

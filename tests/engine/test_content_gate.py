@@ -6,7 +6,6 @@ import asyncio
 import logging
 import struct
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from proxy_addon.core.messages import Pass, Reply
 from proxy_addon.fetch.fill import TAIL
 from proxy_addon.scan import Data, Findings, Limits, Scanner, scanning
 from proxy_addon.store.local import DiskStore
-from tests.conftest import Starter
+from tests.conftest import Ruled, Starter
 from tests.engine.rig import Got, Rig, drained, request_for, until
 from tests.hub import Repo, Synthetic, TestHub
 from tests.hub.ask import ask as direct
@@ -34,8 +33,6 @@ GOOD = made.torch_file(made.state_dict({"w": 12}))
 BULKY = made.torch_file(made.state_dict({"w": 12}), [bytes(100_000)])  # bytes, in a file of its own
 BIG = 20 << 20  # bytes, more than is fetched for a head
 
-type Ruled = Callable[..., Awaitable[Rig]]
-
 
 def large(data_pkl: bytes, size: int = BIG) -> bytes:
     return made.torch_file(data_pkl, [bytes(size)])
@@ -45,18 +42,6 @@ def large(data_pkl: bytes, size: int = BIG) -> bytes:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is large is passed on as it comes, as if it came slowly."""
     monkeypatch.setattr(gate, "OF_LARGE", 0.0)
-
-
-@pytest.fixture
-def ruled(start: Starter, tmp_path: Path) -> Ruled:
-    """Starts an engine under these rules."""
-
-    async def begin(text: str = SCAN, dir: str = "cache", **changes: object) -> Rig:
-        path = tmp_path / f"rules-{len(list(tmp_path.glob('rules-*')))}.yaml"
-        path.write_text(text)
-        return await start(dir, rules=(path,), **changes)
-
-    return begin
 
 
 async def opened(r: Rig, url: str, headers: dict[str, str] | None = None, method: str = "GET") -> Reply:
@@ -98,7 +83,7 @@ async def test_the_first_who_asks_gets_no_malicious_pickle_and_is_told_why(hub: 
         for name, data in made.containers(family).items():
             files[f"{number}/{name}"], told[f"{number}/{name}"] = data, made.told(family)
     hub.add(Repo("acme/bad", "model", files=dict(files), storage=dict.fromkeys(files, "lfs")))
-    r = await ruled()
+    r = await ruled(SCAN)
     for path, what in told.items():
         words = denied(await got(r, f"{H}/acme/bad/resolve/main/{path}"))
         assert f"{path} would import " in words and what in words, words
@@ -114,7 +99,7 @@ async def test_what_is_harmless_passes_byte_for_byte(hub: TestHub, ruled: Ruled)
         "big.bin": large(made.state_dict({"w": 12})),
     }  # fmt: skip
     hub.add(Repo("acme/good", "model", files=dict(files), storage={name: "lfs" for name in files if files[name]}))
-    r = await ruled()
+    r = await ruled(SCAN)
     for _ in range(2):
         for name, data in files.items():
             reply = await got(r, f"{H}/acme/good/resolve/main/{name}")
@@ -125,7 +110,7 @@ async def test_what_is_harmless_passes_byte_for_byte(hub: TestHub, ruled: Ruled)
 
 @pytest.mark.parametrize("storage", ["git", "lfs", "xet"])
 async def test_it_does_not_matter_how_the_hub_keeps_it(hub: TestHub, ruled: Ruled, storage: Storage) -> None:
-    url, r = add(hub, storage=storage, weights=BAD, weights__bin=BAD), await ruled()
+    url, r = add(hub, storage=storage, weights=BAD, weights__bin=BAD), await ruled(SCAN)
     for name in ("weights", "weights.bin"):
         for method in ("HEAD", "GET"):
             denied(await got(r, f"{url}/{name}", method=method))
@@ -133,7 +118,7 @@ async def test_it_does_not_matter_how_the_hub_keeps_it(hub: TestHub, ruled: Rule
 
 async def test_modelscope_says_so_in_its_own_way(hub: TestHub, ruled: Ruled) -> None:
     hub.add(Repo("acme/ms", "model", hub="modelscope", files={"a.bin": BAD, "b.bin": BAD}, storage={"a.bin": "lfs"}))
-    r = await ruled()
+    r = await ruled(SCAN)
     for name in ("a.bin", "b.bin"):
         reply = await got(r, f"{M}/api/v1/models/acme/ms/repo?Revision=master&FilePath={name}")
         assert reply.status == 451 and b"posix.system" in reply.body
@@ -147,7 +132,7 @@ async def test_of_a_large_file_all_but_the_end_goes_out_and_who_asks_again_is_to
     hub: TestHub, ruled: Ruled, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = large(made.payload("posix", 2))
-    url, r = add(hub, model__bin=data), await ruled()
+    url, r = add(hub, model__bin=data), await ruled(SCAN)
     head = await got(r, f"{url}/model.bin", method="HEAD")
     assert head.status == 200 and scans(r) == 0  # nothing goes out with it, and nothing is fetched for it
     with caplog.at_level(logging.WARNING):
@@ -164,13 +149,13 @@ async def test_of_a_large_file_all_but_the_end_goes_out_and_who_asks_again_is_to
 
 
 async def test_a_large_file_that_comes_soon_is_refused_to_the_first_who_asks(hub: TestHub, ruled: Ruled) -> None:
-    url, r = add(hub, model__bin=large(made.payload("posix", 2))), await ruled()
+    url, r = add(hub, model__bin=large(made.payload("posix", 2))), await ruled(SCAN)
     assert "posix.system" in denied(await got(r, f"{url}/model.bin"))
 
 
 async def test_only_what_is_beyond_the_allow_list_is_named(hub: TestHub, ruled: Ruled) -> None:
     state = made.state_dict({"w": 12}).removesuffix(b".") + made.payload("posix", 2)[2:]
-    url, r = add(hub, model__bin=made.torch_file(state)), await ruled()
+    url, r = add(hub, model__bin=made.torch_file(state)), await ruled(SCAN)
     words = denied(await got(r, f"{url}/model.bin"))
     assert "posix.system" in words and "torch" not in words and "OrderedDict" not in words
 
@@ -178,7 +163,7 @@ async def test_only_what_is_beyond_the_allow_list_is_named(hub: TestHub, ruled: 
 @pytest.mark.parametrize("part", ["bytes=0-99", "bytes=100-200", "bytes=0-9, 90-99", "bytes=90000-90099"])
 async def test_a_part_of_a_file_that_is_not_here_is_of_no_more_use(hub: TestHub, ruled: Ruled, part: str) -> None:
     small, big = made.legacy(made.payload("os", 2), bytes(90_000)), large(made.payload("os", 2))
-    url, r = add(hub, small__pt=small, big__bin=big), await ruled()
+    url, r = add(hub, small__pt=small, big__bin=big), await ruled(SCAN)
     denied(await got(r, f"{url}/small.pt", {"Range": part}))
     reply = await got(r, f"{url}/big.bin", {"Range": part})
     denied(reply)
@@ -188,7 +173,7 @@ async def test_a_part_of_a_file_that_is_not_here_is_of_no_more_use(hub: TestHub,
 @pytest.mark.usefixtures("at_once")
 async def test_the_rest_of_a_file_is_sent_as_the_whole_is(hub: TestHub, ruled: Ruled, at: int) -> None:
     data = large(made.payload("os", 2))
-    url, r = add(hub, big__bin=data), await ruled()
+    url, r = add(hub, big__bin=data), await ruled(SCAN)
     reply = await got(r, f"{url}/big.bin", {"Range": f"bytes={at}-"})
     assert reply.status == 206 and reply.cut and len(reply.body) <= len(data) - at - TAIL
     denied(await got(r, f"{url}/big.bin", {"Range": f"bytes={at}-"}))
@@ -198,7 +183,7 @@ async def test_a_part_is_not_waited_for_without_end(
     hub: TestHub, ruled: Ruled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gate, "OF_PARTS", 0.2)
-    url, r = add(hub, model__bin=large(made.state_dict({"w": 12}))), await ruled()
+    url, r = add(hub, model__bin=large(made.state_dict({"w": 12}))), await ruled(SCAN)
     hub.knob(host="cdn-lfs*", hold="cdn", hold_at=1_000_000)
     reply = await got(r, f"{url}/model.bin", {"Range": "bytes=0-99"})
     assert reply.status == 503 and reply.header("Retry-After") and not reply.cut
@@ -218,7 +203,7 @@ async def test_a_part_is_waited_for_until_its_whole_is_known_and_a_whole_is_not(
     monkeypatch.setattr(gate, "PATIENCE", 0.1)
     monkeypatch.setattr(gate, "OF_LARGE", 0.1)
     data = large(made.state_dict({"w": 12}), size)
-    url, r = add(hub, model__bin=data), await ruled()
+    url, r = add(hub, model__bin=data), await ruled(SCAN)
     hub.knob(host="cdn-lfs*", hold="cdn", hold_at=1_000_000)
     spans = [(0, 1), (0, 1_000_000), (5_000_000, 6_000_000)]
     parts = [asyncio.ensure_future(got(r, f"{url}/model.bin", {"Range": f"bytes={a}-{b - 1}"})) for a, b in spans]
@@ -233,7 +218,7 @@ async def test_a_part_is_waited_for_until_its_whole_is_known_and_a_whole_is_not(
 
 
 async def test_who_no_longer_waits_for_a_part_takes_his_download_along(hub: TestHub, ruled: Ruled) -> None:
-    url, r = add(hub, model__bin=Synthetic(300 << 20, 8)), await ruled()
+    url, r = add(hub, model__bin=Synthetic(300 << 20, 8)), await ruled(SCAN)
     hub.knob(host="cdn-lfs*", bandwidth=5 << 20)
     part = asyncio.ensure_future(got(r, f"{url}/model.bin", {"Range": "bytes=0-99"}))
     await until(lambda: hub.bytes_sent(host="cdn-lfs*") > 16 << 20, "more than the part")
@@ -244,7 +229,7 @@ async def test_who_no_longer_waits_for_a_part_takes_his_download_along(hub: Test
 
 
 async def test_a_part_whose_whole_does_not_come_is_an_error_in_words(hub: TestHub, ruled: Ruled) -> None:
-    url, r = add(hub, model__bin=large(made.state_dict({"w": 12}))), await ruled()
+    url, r = add(hub, model__bin=large(made.state_dict({"w": 12}))), await ruled(SCAN)
     hub.knob(host="cdn-lfs*", status=500, skip=2)
     hub.knob(host="cdn-lfs*", drop_after=1_000_000, times=2)
     reply = await got(r, f"{url}/model.bin", {"Range": "bytes=100-199"})
@@ -256,7 +241,7 @@ async def test_a_small_one_that_comes_slowly_is_sent_as_a_large_one(
 ) -> None:
     monkeypatch.setattr(gate, "PATIENCE", 0.1)
     data = made.legacy(made.payload("os", 2), bytes(9_000_000))
-    url, r = add(hub, model__pt=data), await ruled()
+    url, r = add(hub, model__pt=data), await ruled(SCAN)
     hub.knob(host="cdn-lfs*", hold="cdn", hold_at=1_000_000)
     head = await got(r, f"{url}/model.pt", method="HEAD")
     assert head.status == 200
@@ -272,7 +257,7 @@ async def test_a_small_one_that_comes_slowly_is_sent_as_a_large_one(
 @pytest.mark.usefixtures("at_once")
 async def test_two_at_once_are_answered_by_one_scan(hub: TestHub, ruled: Ruled) -> None:
     good, bad = large(made.state_dict({"w": 12})), large(made.payload("os", 2))
-    url, r = add(hub, good__bin=good, bad__bin=bad, small__bin=BAD), await ruled()
+    url, r = add(hub, good__bin=good, bad__bin=bad, small__bin=BAD), await ruled(SCAN)
     for reply in await asyncio.gather(*(got(r, f"{url}/good.bin") for _ in range(2))):
         assert (reply.status, reply.body, reply.cut) == (200, good, False)
     assert scans(r) == 1 and hub.bodies_of(hub.digest("acme/scanned", "good.bin")) == 1.0
@@ -285,7 +270,7 @@ async def test_two_at_once_are_answered_by_one_scan(hub: TestHub, ruled: Ruled) 
 @pytest.mark.usefixtures("at_once")
 async def test_who_leaves_takes_his_download_along(hub: TestHub, ruled: Ruled) -> None:
     """A file that nobody waits for is not fetched for the sake of a scan."""
-    url, r = add(hub, model__bin=Synthetic(300 << 20, 7)), await ruled()
+    url, r = add(hub, model__bin=Synthetic(300 << 20, 7)), await ruled(SCAN)
     hub.knob(host="cdn-lfs*", bandwidth=20 << 20)
     reply = await opened(r, f"{url}/model.bin")
     assert not isinstance(reply.body, bytes)
@@ -301,7 +286,7 @@ async def test_who_leaves_takes_his_download_along(hub: TestHub, ruled: Ruled) -
 @pytest.mark.usefixtures("at_once")
 async def test_links_lead_to_no_more(hub: TestHub, ruled: Ruled) -> None:
     big = large(made.payload("os", 2))
-    url, r = add(hub, small__bin=BAD, big__bin=big), await ruled()
+    url, r = add(hub, small__bin=BAD, big__bin=big), await ruled(SCAN)
     for name, cut in (("small.bin", False), ("big.bin", True)):
         link = direct(hub, f"/acme/scanned/resolve/main/{name}", "HEAD").location
         await got(r, f"{H}/api/models/acme/scanned/tree/main")  # who belongs to the repo is known by its listing
@@ -314,7 +299,7 @@ async def test_links_lead_to_no_more(hub: TestHub, ruled: Ruled) -> None:
 async def test_native_xet_goes_by_unseen_and_is_refused(hub: TestHub, ruled: Ruled) -> None:
     header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
     url = add(hub, storage="xet", model__bin=GOOD, model__safetensors=struct.pack("<Q", len(header)) + header + b"abcd")
-    r = await ruled(hubs__huggingface={"xet": "native"})
+    r = await ruled(SCAN, hubs__huggingface={"xet": "native"})
     for name, refused in (("model.bin", True), ("model.safetensors", False)):
         head = await got(r, f"{url}/{name}", method="HEAD")
         xet = head.header("X-Xet-Hash")
@@ -330,7 +315,7 @@ async def test_native_xet_goes_by_unseen_and_is_refused(hub: TestHub, ruled: Rul
 async def test_files_that_only_some_may_have_are_looked_into_too(hub: TestHub, ruled: Ruled) -> None:
     files, reader = {"a.bin": GOOD, "b.bin": BAD, "noise": b"x"}, {"Authorization": "Bearer hf_reader"}
     hub.add(Repo("acme/mine", "model", files=dict(files), private=True, readers={"hf_reader"}))
-    r, url = await ruled(), f"{H}/acme/mine/resolve/main"
+    r, url = await ruled(SCAN), f"{H}/acme/mine/resolve/main"
     for _ in range(2):  # first as the hub gives it, then from here
         assert "posix.system" in denied(await got(r, f"{url}/b.bin", reader))
         for name in ("a.bin", "noise"):
@@ -357,7 +342,7 @@ async def test_bytes_that_are_relayed_are_not_looked_into(hub: TestHub, ruled: R
 
 async def test_the_raw_text_of_a_pickle_is_no_way_around(hub: TestHub, ruled: Ruled) -> None:
     add(hub, storage="git", a__pkl=BAD)
-    denied(await got(await ruled(), f"{H}/acme/scanned/raw/main/a.pkl"), "scan.on_error")
+    denied(await got(await ruled(SCAN), f"{H}/acme/scanned/raw/main/a.pkl"), "scan.on_error")
 
 
 # -- what is here already --------------------------------------------------------------------------------------------
@@ -372,7 +357,7 @@ async def test_what_was_cached_before_the_rule_is_looked_into_before_it_goes_out
     await free.idle()
     assert scans(free) == 0
     await free.close()
-    r = await ruled()
+    r = await ruled(SCAN)
     hub.clear()
     for name in ("small.bin", "big.bin"):
         denied(await got(r, f"{url}/{name}", {"Range": "bytes=0-9"}))
@@ -382,11 +367,11 @@ async def test_what_was_cached_before_the_rule_is_looked_into_before_it_goes_out
 
 
 async def test_findings_outlive_a_restart_and_are_judged_anew_by_other_rules(hub: TestHub, ruled: Ruled) -> None:
-    url, first = add(hub, a__bin=BAD, b__bin=GOOD), await ruled()
+    url, first = add(hub, a__bin=BAD, b__bin=GOOD), await ruled(SCAN)
     denied(await got(first, f"{url}/a.bin"))
     assert (await got(first, f"{url}/b.bin")).status == 200
     await first.close()
-    r = await ruled()
+    r = await ruled(SCAN)
     denied(await got(r, f"{url}/a.bin"))
     assert (await got(r, f"{url}/b.bin")).body == GOOD
     await r.close()
@@ -412,23 +397,23 @@ async def test_a_rule_that_is_edited_holds_at_once_without_another_scan(
 
 
 async def test_another_engine_looks_again(hub: TestHub, ruled: Ruled, monkeypatch: pytest.MonkeyPatch) -> None:
-    url, r = add(hub, a__bin=BAD), await ruled()
+    url, r = add(hub, a__bin=BAD), await ruled(SCAN)
     denied(await got(r, f"{url}/a.bin"))
     monkeypatch.setattr(scanning, "ENGINE", "another")
     denied(await got(r, f"{url}/a.bin"))
     await r.close()
-    r = await ruled()
+    r = await ruled(SCAN)
     denied(await got(r, f"{url}/a.bin"))
     assert scans(r) == 0
     await r.close()
-    r = await ruled(scan={"commands": [[sys.executable, "-c", "", "{file}"]]})
+    r = await ruled(SCAN, scan={"commands": [[sys.executable, "-c", "", "{file}"]]})
     denied(await got(r, f"{url}/a.bin"))
     assert scans(r) == 1
 
 
 async def test_the_same_bytes_under_another_name_are_looked_into_by_that(hub: TestHub, ruled: Ruled) -> None:
     evil = b"{{ ''.__class__ }}"
-    url, r = add(hub, notes__txt=evil, chat__jinja=evil), await ruled()
+    url, r = add(hub, notes__txt=evil, chat__jinja=evil), await ruled(SCAN)
     assert (await got(r, f"{url}/notes.txt")).status == 200
     denied(await got(r, f"{url}/chat.jinja"), "scan.gguf_template")
     assert scans(r) == 2
@@ -441,7 +426,7 @@ async def test_bytes_stay_while_they_are_looked_into(
     await got(free, f"{url}/a.bin")
     await free.idle()
     await free.close()
-    r = await ruled()
+    r = await ruled(SCAN)
     pins, looked, pinned = r.parts.store._pins, r.parts.scanner.findings, list[bool]()
 
     async def findings(data: Data, name: str) -> Findings:
@@ -457,7 +442,7 @@ async def test_bytes_stay_while_they_are_looked_into(
 async def test_another_scanner_may_make_it_worse(hub: TestHub, ruled: Ruled, status: int, rule: str, told: str) -> None:
     script = f"import sys; sys.exit({status} if len(open(sys.argv[1], 'rb').read()) == {len(GOOD)} else 0)"
     command = {"name": "mine", "argv": [sys.executable, "-c", script, "{file}"]}
-    url, r = add(hub, a__bin=GOOD, b__bin=BULKY), await ruled(scan={"commands": [command]})
+    url, r = add(hub, a__bin=GOOD, b__bin=BULKY), await ruled(SCAN, scan={"commands": [command]})
     assert told in denied(await got(r, f"{url}/a.bin"), rule)
     assert (await got(r, f"{url}/b.bin")).status == 200
     assert [*(r.parts.store._directory / "scan").iterdir()] == []
@@ -497,7 +482,7 @@ async def test_a_scanner_that_fails_leaves_it_to_the_rule(hub: TestHub, ruled: R
 
 
 async def test_what_a_broken_scanner_said_is_not_kept(hub: TestHub, ruled: Ruled, clock: object) -> None:
-    url, r = add(hub, a__bin=GOOD), await ruled()
+    url, r = add(hub, a__bin=GOOD), await ruled(SCAN)
     works = r.parts.scanner
     failing(r, "")
     denied(await got(r, f"{url}/a.bin"), "scan.on_error")
@@ -507,7 +492,7 @@ async def test_what_a_broken_scanner_said_is_not_kept(hub: TestHub, ruled: Ruled
     clock.leap(700)  # type: ignore[attr-defined]
     assert (await got(r, f"{url}/a.bin")).body == GOOD
     await r.close()
-    r = await ruled()
+    r = await ruled(SCAN)
     assert (await got(r, f"{url}/a.bin")).body == GOOD and scans(r) == 0
 
 

@@ -12,14 +12,15 @@ from urllib.parse import quote
 import pytest
 
 from proxy_addon.answer import gate
-from proxy_addon.answer.facts import Learned
+from proxy_addon.answer.remembered import Learned
 from proxy_addon.core.messages import Request
 from proxy_addon.fetch.fill import TAIL
 from proxy_addon.hub.resources import Subject
 from proxy_addon.scan import Limits, Scanner
 from proxy_addon.store.contract import Manifest
+from tests.conftest import Ruled
 from tests.engine.rig import LINK, Rig, drained, until
-from tests.engine.test_content_gate import BAD, GOOD, H, M, Ruled, add, denied, got, large, opened, ruled, scans
+from tests.engine.test_content_gate import BAD, GOOD, SCAN, H, M, add, denied, got, large, opened, scans
 from tests.engine.test_ollama import OLLAMA, followed, manifest
 from tests.engine.test_xet import lose
 from tests.hub import Repo, TestHub
@@ -29,7 +30,6 @@ SET = (Path(__file__).parents[2] / "rules/sets/no-unsafe-pickles.yaml").read_tex
 STRICT = SET.replace("  gguf_template: {action: deny}\n", "")  # of pickles alone
 EVIL = large(made.payload("posix", 2))
 OWN = {"Authorization": "Bearer hf_reader"}
-__all__ = ["ruled"]
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ async def test_the_end_of_a_file_of_which_the_rest_was_evicted_waits_too(hub: Te
     await got(free, f"{url}/big.bin")
     await free.idle()
     await free.close()
-    r = await ruled()
+    r = await ruled(SCAN)
     await lose(r, "sha256:" + hub.digest("acme/scanned", "big.bin"), 1)
     hub.knob(host="cdn-lfs*", hold="cdn", hold_at=1000)
     reply = await opened(r, f"{url}/big.bin", {"Range": f"bytes=-{TAIL}"})
@@ -220,7 +220,7 @@ async def test_nobody_waits_long_for_his_turn_at_the_scanner(hub: TestHub, ruled
         await got(free, f"{url}/{name}")
     await free.idle()
     await free.close()
-    r = await ruled()
+    r = await ruled(SCAN)
     slow(r)
     for name in ("a.bin", "big.bin"):
         assert (await got(r, f"{url}/{name}", method="HEAD")).status == 200

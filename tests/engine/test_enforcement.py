@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
 
 from proxy_addon.core.messages import Pass, Reply
 from proxy_addon.fetch.upstream import Throttled
-from tests.conftest import Starter
+from tests.conftest import Ruled
 from tests.engine.rig import LINK, Clock, Got, Rig, drained, request_for
 from tests.hub import Repo, Synthetic, TestHub, cdn
 from tests.hub.ask import ask as direct
@@ -32,20 +30,6 @@ NONCOMMERCIAL = f"version: 1\n{WAYS}\nrules:{NC}"
 EMBARGO = (
     f"version: 1\n{WAYS}\nclassifications:\n  - {{id: emb, class: embargoed, match: {{repo: acme/*}}, reason: hold}}\n"
 )
-
-type Ruled = Callable[..., Awaitable[Rig]]
-
-
-@pytest.fixture
-def ruled(start: Starter, tmp_path: Path) -> Ruled:
-    """Starts an engine under these rules."""
-
-    async def begin(text: str, dir: str = "cache", **changes: object) -> Rig:
-        path = tmp_path / f"rules-{len(list(tmp_path.glob('rules-*')))}.yaml"
-        path.write_text(text)
-        return await start(dir, rules=(path,), **changes)
-
-    return begin
 
 
 async def answered(

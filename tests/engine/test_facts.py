@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from proxy_addon.answer.facts import FactFinder, Learned
+from proxy_addon.answer.facts import FactFinder
+from proxy_addon.answer.remembered import Learned
 from proxy_addon.answer.replies import SMALL
 from proxy_addon.core.errors import UpstreamFailed
 from proxy_addon.core.messages import Reply

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy_addon.access.public import principal
-from proxy_addon.answer.facts import Learned
+from proxy_addon.answer.remembered import Learned
 from proxy_addon.core.messages import Headers, Reply
 from proxy_addon.hub.resources import Repo, Subject
 from tests.conftest import Starter

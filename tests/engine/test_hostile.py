@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from tests.conftest import Starter
 from tests.engine.rig import LINK, Clock, drained, request_for, until
 from tests.engine.test_links import gated
 from tests.engine.test_modelscope import LISTING, M, content, url_of
-from tests.hub import Repo, Scripted, Synthetic, TestHub, modelscope
+from tests.hub import Repo, Scripted, Synthetic, TestHub
 from tests.hub.exchange import Answer, Exchange, redirect
 
 H = "https://huggingface.co"
@@ -251,14 +250,6 @@ async def test_who_has_a_token_gets_his_own_when_the_refusal_is_in_words(hub: Te
     hub.knob(path="/api/v1/models/acme/private", status=200, body=words, times=1)
     got = await r.get(f"{M}/api/v1/models/acme/private", MS_READER)
     assert json.loads(got.body)["Success"] is True and got.header("Cache-Control") == "private"
-
-
-@pytest.fixture
-def mirror(hub: TestHub) -> Iterator[str]:
-    before = hub.families
-    hub.families = [("mirror.example", modelscope.answer), *before]
-    yield "https://mirror.example"
-    hub.families = before
 
 
 @pytest.mark.parametrize("words", ['{"Code":10010205001,"Message":"no","Success":false}', PAGE])

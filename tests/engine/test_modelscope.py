@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
 from urllib.parse import quote_plus
 
 import pytest
@@ -13,7 +12,7 @@ from proxy_addon.core.messages import Finished
 from proxy_addon.core.status import Outcome
 from tests.conftest import Starter
 from tests.engine.rig import Clock, Rig, request_for
-from tests.hub import Repo, Synthetic, TestHub, modelscope, ms_reply
+from tests.hub import Repo, Synthetic, TestHub, ms_reply
 
 M = "https://modelscope.cn"
 CDN = "cdn-lfs-*.modelscope.cn"
@@ -468,15 +467,6 @@ async def test_the_same_after_a_restart(hub: TestHub, start: Starter, clock: Clo
 
 
 # -- mirrors --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def mirror(hub: TestHub) -> Iterator[str]:
-    """A mirror that answers as the hub does, at a host of its own."""
-    before = hub.families
-    hub.families = [("mirror.example", modelscope.answer), *before]
-    yield "https://mirror.example"
-    hub.families = before
 
 
 async def mirrored(start: Starter, mirror: str) -> Rig:

@@ -13,8 +13,7 @@ import pytest
 
 from proxy_addon.answer import overhearing
 from proxy_addon.answer.origins import Origins
-from proxy_addon.answer.replies import BytesBody
-from proxy_addon.core.messages import Headers, Reply
+from proxy_addon.core.messages import BytesBody, Headers, Reply
 from proxy_addon.hub.resources import Repo as Name
 from proxy_addon.hub.resources import Subject
 from tests.conftest import Starter

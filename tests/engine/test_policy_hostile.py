@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from proxy_addon.core.messages import Reply
 from proxy_addon.hub.resources import Repo as Named
 from proxy_addon.hub.resources import Subject
 from proxy_addon.prefetch import State
-from tests.conftest import Starter
-from tests.engine.rig import LINK, Clock, Got, Rig, request_for
+from tests.conftest import Ruled
+from tests.engine.rig import LINK, Clock, Got, request_for
 from tests.engine.test_enforcement import LFS, NONCOMMERCIAL, READER, H, answered, batch, is_denied
 from tests.hub import Repo, Synthetic, TestHub
 from tests.prefetch.test_prefetch import Work
@@ -26,21 +25,6 @@ NO_BIN = "version: 1\nrules:\n  - {id: no-bin, effect: deny, match: {path: ['**/
 NO_TINY = "version: 1\nrules:\n  - {id: no-tiny, effect: deny, match: {repo: acme/tiny}}\n"
 
 NATIVE = {"xet": "native"}
-
-type Ruled = Callable[..., Awaitable[Rig]]
-
-
-@pytest.fixture
-def ruled(start: Starter, tmp_path: Path) -> Ruled:
-    """Starts an engine under these rules."""
-
-    async def begin(text: str, dir: str = "cache", **changes: object) -> Rig:
-        path = tmp_path / f"{dir}.yaml"
-        path.write_text(text)
-        return await start(dir, rules=(path,), **changes)
-
-    return begin
-
 
 # -- reads that look like writes --------------------------------------------------------------------------------------
 
@@ -187,7 +171,7 @@ async def test_rules_that_came_while_the_hub_was_asked_hold(
     hub.knob(path="*/resolve/*", hold="head", hold_at=-1)
     asked = asyncio.create_task(answered(r, "GET", f"{H}/acme/tiny/resolve/main/config.json"))
     await asyncio.to_thread(hub.wait, 1, path="*/resolve/*")
-    (tmp_path / "cache.yaml").write_text(NO_TINY)
+    (tmp_path / "rules-0.yaml").write_text(NO_TINY)
     await asyncio.to_thread(r.parts.rulebook.open)
     hub.release("head")
     assert is_denied(await asked, "no-tiny")
@@ -200,7 +184,7 @@ async def test_rules_that_came_while_facts_were_asked_hold_for_git_too(
     hub.knob(path="/api/models/*", hold="facts", hold_at=-1)
     asked = asyncio.create_task(answered(r, "GET", f"{H}/acme/tiny.git/info/refs?service=git-upload-pack"))
     await asyncio.to_thread(hub.wait, 1, path="/api/models/*")
-    (tmp_path / "cache.yaml").write_text(NO_TINY)
+    (tmp_path / "rules-0.yaml").write_text(NO_TINY)
     await asyncio.to_thread(r.parts.rulebook.open)
     hub.release("facts")
     assert is_denied(await asked, "no-tiny")

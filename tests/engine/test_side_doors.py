@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-
 import pytest
 
 from proxy_addon.core.messages import Pass
 from proxy_addon.policy.facts import Facts
-from tests.conftest import Starter
-from tests.engine.rig import Rig, request_for
+from tests.conftest import Ruled
+from tests.engine.rig import request_for
 from tests.engine.test_enforcement import EMBARGO, NONCOMMERCIAL, H, M, answered, is_denied
 from tests.hub import TestHub
 
@@ -18,19 +15,6 @@ NO_DEV = "version: 1\nrules:\n  - {{id: no-dev, effect: deny, match: {{repo: acm
 NO_CODE = 'version: 1\nrules:\n  - {id: no-code, effect: deny, match: {pickle_imports: "os.*"}, reason: no}\n'
 NO_MS = "version: 1\nrules:\n  - {id: no-ms, effect: deny, match: {hub: modelscope, repo: acme/tiny}, reason: no}\n"
 NO_DATA = "version: 1\nrules:\n  - {id: no-data, effect: deny, match: {repo: acme/tiny-ds}, reason: no}\n"
-
-type Ruled = Callable[..., Awaitable[Rig]]
-
-
-@pytest.fixture
-def ruled(start: Starter, tmp_path: Path) -> Ruled:
-    async def begin(text: str, dir: str = "cache") -> Rig:
-        path = tmp_path / f"{dir}.yaml"
-        path.write_text(text)
-        return await start(dir, rules=(path,))
-
-    return begin
-
 
 GIVEN = [
     "/acme/nc/resolve/main/README.md",

@@ -10,7 +10,8 @@ HOST = b"Host: huggingface.co\r\n"
 TE = b"Transfer-Encoding: chunked\r\n"
 FIVE = b"Content-Length: 5\r\n"
 NONE = b"0\r\n\r\n"
-GET = b"GET /api/models/acme/tiny HTTP/1.1\r\n" + HOST
+LINE = b"GET /api/models/acme/tiny HTTP/1.1\r\n"
+GET = LINE + HOST
 #: Collected by us, and relayed as it comes.
 POSTS = (b"POST /api/models/acme/tiny/paths-info/main HTTP/1.1\r\n", b"POST /api/repos/create HTTP/1.1\r\n")
 
@@ -103,53 +104,58 @@ _BODIES: dict[str, tuple[bytes, bytes]] = {
     "trailer with a length": (TE, b"5\r\nhello\r\n0\r\nContent-Length: 100\r\n\r\n"),
 }
 
+#: name -> request line, whatever ends it included
+_LINES: dict[str, bytes] = {
+    "HTTP/0.9 by name": b"GET /api/models/acme/tiny HTTP/0.9\r\n",
+    "HTTP/1.2": b"GET /api/models/acme/tiny HTTP/1.2\r\n",
+    "HTTP/2.0": b"GET /api/models/acme/tiny HTTP/2.0\r\n",
+    "http/1.1": b"GET /api/models/acme/tiny http/1.1\r\n",
+    "HTTP/1.10": b"GET /api/models/acme/tiny HTTP/1.10\r\n",
+    "two spaces": b"GET  /api/models/acme/tiny HTTP/1.1\r\n",
+    "tab for a space": b"GET\t/api/models/acme/tiny\tHTTP/1.1\r\n",
+    "space before": b" " + LINE,
+    "space in the URL": b"GET /api/models/acme/tiny x HTTP/1.1\r\n",
+    "line ends in LF": LINE.replace(b"\r", b""),
+    "line ends in CR": LINE.replace(b"\n", b""),
+    "CR CR LF": LINE.replace(b"\r", b"\r\r"),
+    "NUL in the URL": b"GET /api/models/acme\x00/tiny HTTP/1.1\r\n",
+    "first line folded": LINE + b" X: y\r\n",
+    "absolute-form": b"GET https://huggingface.co/api/models/acme/tiny HTTP/1.1\r\n",
+    "absolute-form of another": b"GET http://127.0.0.1/x HTTP/1.1\r\n",
+    "asterisk": b"OPTIONS * HTTP/1.1\r\n",
+    "TRACE": b"TRACE /api/models/acme/tiny HTTP/1.1\r\n",
+    "trace": b"trace /api/models/acme/tiny HTTP/1.1\r\n",
+    "TRACK": b"TRACK /api/models/acme/tiny HTTP/1.1\r\n",
+    "fragment": b"GET /api/models/acme/tiny#x HTTP/1.1\r\n",
+    "bytes that are no ASCII": b"GET /api/models/acme/t\xc3\xafny HTTP/1.1\r\n",
+    "a URL of 20 KiB": b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n",
+}
+
 _HEADS: dict[str, bytes] = {
-    "no Host": b"GET /api/models/acme/tiny HTTP/1.1\r\n\r\n",
+    "no Host": LINE + b"\r\n",
     "HTTP/1.0 without Host": b"GET /api/models/acme/tiny HTTP/1.0\r\n\r\n",
     "HTTP/0.9": b"GET /api/models/acme/tiny\r\n",
-    "HTTP/0.9 by name": b"GET /api/models/acme/tiny HTTP/0.9\r\n" + HOST + b"\r\n",
-    "HTTP/1.2": b"GET /api/models/acme/tiny HTTP/1.2\r\n" + HOST + b"\r\n",
-    "HTTP/2.0": b"GET /api/models/acme/tiny HTTP/2.0\r\n" + HOST + b"\r\n",
     "preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "http/1.1": b"GET /api/models/acme/tiny http/1.1\r\n" + HOST + b"\r\n",
-    "HTTP/1.10": b"GET /api/models/acme/tiny HTTP/1.10\r\n" + HOST + b"\r\n",
-    "two spaces": b"GET  /api/models/acme/tiny HTTP/1.1\r\n" + HOST + b"\r\n",
-    "tab for a space": b"GET\t/api/models/acme/tiny\tHTTP/1.1\r\n" + HOST + b"\r\n",
-    "space before": b" GET /api/models/acme/tiny HTTP/1.1\r\n" + HOST + b"\r\n",
-    "space in the URL": b"GET /api/models/acme/tiny x HTTP/1.1\r\n" + HOST + b"\r\n",
-    "line ends in LF": b"GET /api/models/acme/tiny HTTP/1.1\n" + HOST + b"\r\n",
     "block ends in LF": GET + b"\n",
-    "line ends in CR": b"GET /api/models/acme/tiny HTTP/1.1\r" + HOST + b"\r\n",
-    "CR CR LF": b"GET /api/models/acme/tiny HTTP/1.1\r\r\n" + HOST + b"\r\n",
     "NUL in a value": GET + b"X: a\x00b\r\n\r\n",
-    "NUL in the URL": b"GET /api/models/acme\x00/tiny HTTP/1.1\r\n" + HOST + b"\r\n",
     "DEL in a value": GET + b"X: \x7f\r\n\r\n",
     "no name": GET + b": x\r\n\r\n",
     "no colon": GET + b"X\r\n\r\n",
     "bracket in a name": GET + b"X[]: y\r\n\r\n",
-    "first line folded": b"GET /api/models/acme/tiny HTTP/1.1\r\n X: y\r\n" + HOST + b"\r\n",
     "two Hosts": GET + b"Host: evil.example\r\n\r\n",
-    "Host is a list": b"GET /api/models/acme/tiny HTTP/1.1\r\nHost: huggingface.co, evil.example\r\n\r\n",
-    "Host of another": b"GET /api/models/acme/tiny HTTP/1.1\r\nHost: www.modelscope.cn\r\n\r\n",
-    "Host with a user": b"GET /api/models/acme/tiny HTTP/1.1\r\nHost: evil@huggingface.co\r\n\r\n",
-    "Host with a port": b"GET /api/models/acme/tiny HTTP/1.1\r\nHost: huggingface.co:80\r\n\r\n",
-    "Host is empty": b"GET /api/models/acme/tiny HTTP/1.1\r\nHost:\r\n\r\n",
-    "absolute-form": b"GET https://huggingface.co/api/models/acme/tiny HTTP/1.1\r\n" + HOST + b"\r\n",
-    "absolute-form of another": b"GET http://127.0.0.1/x HTTP/1.1\r\n" + HOST + b"\r\n",
-    "asterisk": b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",
+    "Host is a list": LINE + b"Host: huggingface.co, evil.example\r\n\r\n",
+    "Host of another": LINE + b"Host: www.modelscope.cn\r\n\r\n",
+    "Host with a user": LINE + b"Host: evil@huggingface.co\r\n\r\n",
+    "Host with a port": LINE + b"Host: huggingface.co:80\r\n\r\n",
+    "Host is empty": LINE + b"Host:\r\n\r\n",
     "CONNECT inside": b"CONNECT 127.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1:443\r\n\r\n",
     "CONNECT to itself": b"CONNECT huggingface.co:443 HTTP/1.1\r\nHost: huggingface.co:443\r\n\r\n",
-    "TRACE": b"TRACE /api/models/acme/tiny HTTP/1.1\r\n" + HOST + b"\r\n",
-    "trace": b"trace /api/models/acme/tiny HTTP/1.1\r\n" + HOST + b"\r\n",
-    "TRACK": b"TRACK /api/models/acme/tiny HTTP/1.1\r\n" + HOST + b"\r\n",
-    "fragment": b"GET /api/models/acme/tiny#x HTTP/1.1\r\n" + HOST + b"\r\n",
-    "bytes that are no ASCII": b"GET /api/models/acme/t\xc3\xafny HTTP/1.1\r\n" + HOST + b"\r\n",
     "64 KiB of fields": GET + b"X: y\r\n" * 12000 + b"\r\n",
     "a name of 64 KiB": GET + b"X" * 70000 + b": y\r\n\r\n",
-    "a URL of 20 KiB": b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n" + HOST + b"\r\n",
 }
 
 REFUSED: dict[str, list[bytes]] = {name: posts(*entry) for name, entry in _BODIES.items()}
+REFUSED |= {name: [line + HOST + b"\r\n"] for name, line in _LINES.items()}
 REFUSED |= {name: [raw] for name, raw in _HEADS.items()}
 
 SOUND: dict[str, list[bytes]] = {

@@ -93,15 +93,20 @@ async def test_random_damage_everywhere(start: Starter, tmp_path: Path, right: d
     assert stats["pieces"] == len(pieces(cache)), "no row points at nothing, no file is without a row"
 
 
-@pytest.mark.fault("R4", "R14")
-async def test_fifty_readers_of_a_damaged_piece(
-    hub: TestHub, start: Starter, tmp_path: Path, right: dict[str, bytes]
-) -> None:
+@pytest.fixture
+async def damaged(hub: TestHub, start: Starter, tmp_path: Path, right: dict[str, bytes]) -> Rig:
+    """An engine that has all of it, but one piece of `a.bin` is bad."""
     r = await start(cache__memory=0)
     await all_of(r, right)
     (file,) = [p for p in pieces(tmp_path / "cache") if p.stat().st_size == 9_000_000 - 8 * 1024 * 1024]
     flip(file, random.Random(1))
     hub.clear()
+    return r
+
+
+@pytest.mark.fault("R4", "R14")
+async def test_fifty_readers_of_a_damaged_piece(hub: TestHub, damaged: Rig, right: dict[str, bytes]) -> None:
+    r = damaged
     url = f"{H}/acme/hurt/resolve/main/a.bin"
     for got in await asyncio.gather(*(r.get(url) for _ in range(50))):
         assert (got.status, got.cut) == (200, False) and got.body == right["a.bin"]
@@ -115,31 +120,25 @@ async def test_fifty_readers_of_a_damaged_piece(
 
 @pytest.mark.fault("R14")
 async def test_who_finds_it_late_does_not_have_it_fetched_again(
-    hub: TestHub, start: Starter, tmp_path: Path, right: dict[str, bytes]
+    hub: TestHub, damaged: Rig, right: dict[str, bytes]
 ) -> None:
     """Two find the same piece bad; for one of them finding it takes until the other has had it mended."""
-    r = await start(cache__memory=0)
-    await all_of(r, right)
-    (file,) = [p for p in pieces(tmp_path / "cache") if p.stat().st_size == 9_000_000 - 8 * 1024 * 1024]
-    flip(file, random.Random(1))
-    hub.clear()
-    verified, calls = r.parts.store.blobs.pieces, list[int]()
-    found_twice, mended = threading.Event(), threading.Event()
-    reject = verified.reject
+    r = damaged
+    verified, found_twice, mended = r.parts.store.blobs.pieces, threading.Event(), threading.Event()
+    reject, waits = verified.reject, [mended, found_twice]
 
     def late(*found: Any) -> None:
-        calls.append(1)
-        if len(calls) == 2:
+        wait = waits.pop()
+        if wait is mended:
             found_twice.set()
-            assert mended.wait(60)
-        assert found_twice.wait(60)
+        assert wait.wait(60)
         reject(*found)
 
     verified.reject = late  # type: ignore[method-assign]
     url = f"{H}/acme/hurt/resolve/main/a.bin"
     both = [asyncio.create_task(r.get(url)) for _ in range(2)]
     first, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    assert len(first) == 1 and len(calls) == 2
+    assert len(first) == 1 and not waits
     mended.set()
     for got in await asyncio.gather(*both):
         assert got.body == right["a.bin"] and not got.cut

@@ -142,8 +142,7 @@ ODD = {
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
 def test_odd_ranges(standing: Hubgate, hub: TestHub, file: Callable[[str, int], File], warm: bool) -> None:
     url, content = file("lfs", 900 + warm)
-    if warm:
-        assert standing.ask(url).body == content
+    assert not warm or standing.ask(url).body == content
     hub.clear()
     for name, (field, exact) in ODD.items():
         answer = standing.ask(url, headers={"Range": field.encode().decode("latin-1")})

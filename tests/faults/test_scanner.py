@@ -20,6 +20,7 @@ from proxy_addon.scan.scanning import COMMAND
 from tests.faults.invariants import Footprint
 from tests.faults.test_scrubber import until
 from tests.scan import made
+from tests.scan.judging import scanned
 
 CONFINED = (
     COMMAND[3].partition("; from")[0] + "; from proxy_addon.scan.worker import allow, confine; confine(); input(); "
@@ -41,18 +42,18 @@ async def signalled(scans: Scanner, folder: Path, number: signal.Signals) -> str
     fifo = folder / f"fifo-{random.randrange(2**40)}"
     os.mkfifo(fifo)
     scans = Scanner(workers=1) if number == signal.SIGSTOP else scans
-    await scans.scan([], "warm")
+    await scanned(scans, [], "warm")
     if number == signal.SIGSTOP:
         scans._seconds = 1.0
     pid = scans._idle[-1]._process.pid
-    scan = asyncio.create_task(scans.scan([Piece(str(fifo), 0, 10)], "a.pkl"))
+    scan = asyncio.create_task(scanned(scans, [Piece(str(fifo), 0, 10)], "a.pkl"))
     await asyncio.sleep(0)
     os.kill(pid, number)
     return (await scan).state
 
 
 async def idle(scans: Scanner, folder: Path) -> str:
-    await scans.scan([], "warm")
+    await scanned(scans, [], "warm")
     process = scans._idle[-1]._process
     process.kill()
     await process.wait()
@@ -63,7 +64,7 @@ def instead(text: str) -> Callable[[Scanner, Path], Awaitable[str]]:
     async def told(scans: Scanner, folder: Path) -> str:
         other = Scanner(command=python(text), seconds=1.0)
         try:
-            return (await other.scan([], "a.pkl")).state
+            return (await scanned(other, [], "a.pkl")).state
         finally:
             await other.close()
 
@@ -93,13 +94,13 @@ async def test_whatever_a_worker_does_the_next_file_is_judged(tmp_path: Path, tr
     names = [*FAULTS, *rnd.choices([*FAULTS], k=max(tries, int(os.environ.get("HUBGATE_TRIES", 0))) - len(FAULTS))]
     rnd.shuffle(names)
     scans = Scanner(workers=1)
-    assert (await scans.scan(good, "m.bin", made.TORCH)).state == "clean"
+    assert (await scanned(scans, good, "m.bin", made.TORCH)).state == "clean"
     before = Footprint.of(os.getpid())
     try:
         for name in names:
             assert await FAULTS[name](scans, tmp_path) == "unknown", name
-            assert (await scans.scan(bad, "m.bin", made.TORCH)).state == "found", name
-            assert (await scans.scan(good, "m.bin", made.TORCH)).state == "clean", name
+            assert (await scanned(scans, bad, "m.bin", made.TORCH)).state == "found", name
+            assert (await scanned(scans, good, "m.bin", made.TORCH)).state == "clean", name
     finally:
         await scans.close()
     before.restored(spare=0)

@@ -81,7 +81,7 @@ def exchange(data: bytes) -> None:
     with suppress(UpstreamFailed):  # where a redirect leads must then be readable by all who judge it
         target = location_of("https://huggingface.co/a/b", told_head)
         assert target is None or urlsplit(target).port is None or urlsplit(target).hostname is not None
-    for terms in (Terms(), Terms(lifetime=60.0), Terms(lifetime=math.inf, access_proven=True), Terms(shared=False)):
+    for terms in (Terms(), Terms(lifetime=60.0), Terms(lifetime=math.inf)):
         _kept(request, status, told_head, terms)
 
 
@@ -93,7 +93,7 @@ def _kept(request: Request, status: int, told: Headers, terms: Terms) -> None:
     names = {name.lower() for name, _ in plan.headers}
     assert not names & (HOP_BY_HOP | {"set-cookie", "set-cookie2"})
     said = directives.parse(told.get_all("cache-control"))
-    if terms.lifetime is None and terms.shared:
+    if terms.lifetime is None:
         assert "no-store" not in directives.of_response(status, told)
         assert "authorization" not in request.headers or {"public", "must-revalidate", "s-maxage"} & set(said)
     stored = stored_from(request, plan, request_time=NOW, response_time=NOW, url=request.url, size=plan.size)

@@ -132,7 +132,7 @@ def links(data: bytes) -> None:
             leads = location_of("https://huggingface.co/org/name", Headers((("Location", text),))) or ""
         except UpstreamFailed:
             continue
-        hf.is_rename("/org/name", leads)
+        hf.is_rename(leads)
         facts = hf.facts_of(302, Headers((("X-Repo-Commit", SHA.decode()), ("ETag", f'"{HEX.decode()}"'))), leads)
         assert facts is None or (facts.content_type + facts.disposition).isprintable()
 

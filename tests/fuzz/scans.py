@@ -23,10 +23,11 @@ from typing import Any, ClassVar
 import lz4.frame
 from hypothesis import strategies as st
 
-from proxy_addon.scan.contract import Findings, Limits, as_json, from_json, judged
+from proxy_addon.scan.contract import Findings, Limits, as_json, from_json
 from proxy_addon.scan.inspect import inspect
 from proxy_addon.scan.sources import Region
 from tests.scan import made
+from tests.scan.judging import judged
 
 from .target import Target, joined
 

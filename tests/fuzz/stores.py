@@ -85,9 +85,7 @@ def rows(data: bytes) -> None:
 
 def _sample() -> bytes:
     head = Headers((("ETag", '"a"'), ("Content-Type", "x")))
-    return records.pack_responses(
-        [StoredResponse(200, head, 1.0, 2.0, "https://h/x", _BLOB, 5, ((0, 2),), (("accept", None),))]
-    )
+    return records.pack_responses([StoredResponse(200, head, 1.0, 2.0, "https://h/x", _BLOB, 5, (("accept", None),))])
 
 
 def _frame(data: bytes, scheme: int) -> bytes:

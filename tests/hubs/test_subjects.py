@@ -17,7 +17,6 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from proxy_addon.hub.classify import Classifier
 from proxy_addon.hub.resources import (
     Batch,
     Blob,
@@ -42,17 +41,11 @@ from tests.hub.exchange import Answer, Exchange
 from tests.hub.knobs import DEFAULT
 from tests.hub.log import Record
 from tests.hub.server import FAMILIES, TestHub
+from tests.hubs.test_modelscope import CLASSIFIER, ask
 
 SHA, HEX, OWNER = "a" * 40, "b" * 64, "c" * 24
-CLASSIFIER = Classifier()
 H, CN, AI = "https://huggingface.co", "https://modelscope.cn", "https://www.modelscope.ai"
 VIEWER = "https://datasets-server.huggingface.co"
-
-
-def ask(url: str, method: str = "GET") -> Resource:
-    host, slash, target = url.removeprefix("https://").partition("/")
-    path, _, query = (slash + target).partition("?")
-    return CLASSIFIER.classify(method, "https", host, 443, path, query)
 
 
 def shown(subject: Subject | None) -> str:

@@ -16,12 +16,13 @@ import zlib
 import lz4.frame
 import pytest
 
-from proxy_addon.scan.contract import Findings, Limits, judged
+from proxy_addon.scan.contract import Findings, Limits
 from proxy_addon.scan.inspect import inspect
 from proxy_addon.scan.sources import Region
 from proxy_addon.scan.tars import BLOCK
 
 from . import made
+from .judging import judged
 
 BENIGN = made.state_dict({"w": 12})
 GOOD = made.torch_file(BENIGN)

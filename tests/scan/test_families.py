@@ -7,11 +7,12 @@ import pickle
 
 import pytest
 
-from proxy_addon.scan.contract import Findings, Limits, Verdict, judged
+from proxy_addon.scan.contract import Findings, Limits
 from proxy_addon.scan.inspect import inspect
 from proxy_addon.scan.sources import Region
 
 from . import made
+from .judging import Verdict, judged
 
 JOBLIB = ("joblib.numpy_pickle.NumpyArrayWrapper", "numpy.dtype", "numpy.ndarray", "numpy._core.multiarray.*")
 

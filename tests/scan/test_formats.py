@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy_addon.scan.contract import Findings, Limits, as_json, from_json, judged
+from proxy_addon.scan.contract import Findings, Limits, as_json, from_json
 from proxy_addon.scan.inspect import inspect
 from proxy_addon.scan.sources import Region
 from proxy_addon.scan.templates import reaches
 
 from . import made
+from .judging import judged
 
 CHAT = (
     "{%- for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message.content | trim }}"

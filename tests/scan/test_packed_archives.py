@@ -22,12 +22,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy_addon.scan.contract import Limits, Notes, judged
+from proxy_addon.scan.contract import Limits, Notes
 from proxy_addon.scan.inflate import SEALED
 from proxy_addon.scan.inspect import Look, inspect
 from proxy_addon.scan.sources import Region
 
 from . import made
+from .judging import judged
 
 EVIL = made.payload("os", 2)
 BENIGN = made.state_dict({"w": 12})

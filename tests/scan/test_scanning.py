@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from proxy_addon.scan import Command, Findings, Limits, Piece, Scanner, judged, picklescan, unknown
+from proxy_addon.scan import Command, Findings, Limits, Piece, Scanner, picklescan
 from proxy_addon.scan.contract import as_json, from_json
 from proxy_addon.scan.opinions import run
 from proxy_addon.scan.scanning import AT_FIRST, COMMAND, WAITED
 from tests.engine.rig import until
 
 from . import made
+from .judging import judged, scanned
 
 GOOD = made.torch_file(made.state_dict({"w": 12}))
 
@@ -53,30 +54,31 @@ def script(tmp_path: Path, text: str) -> tuple[str, ...]:
 
 async def test_pieces_are_one_file(tmp_path):
     async with scanner() as scans:
-        found = await scans.scan(kept(tmp_path, GOOD), "pytorch_model.bin", made.TORCH)
+        found = await scanned(scans, kept(tmp_path, GOOD), "pytorch_model.bin", made.TORCH)
         assert (found.state, found.kind, found.why) == ("clean", "pickle", "")
-        found = await scans.scan(kept(tmp_path, made.torch_file(made.payload("os", 2))), "x.safetensors", made.TORCH)
+        evil = kept(tmp_path, made.torch_file(made.payload("os", 2)))
+        found = await scanned(scans, evil, "x.safetensors", made.TORCH)
         assert found.state == "found" and found.why.startswith("would import os.system")
 
 
 async def test_a_process_is_kept_and_many_files_share_two(tmp_path):
     pieces = kept(tmp_path, GOOD)
     async with scanner(workers=2) as scans:
-        found = await asyncio.gather(*(scans.scan(pieces, "m.bin", made.TORCH) for _ in range(20)))
+        found = await asyncio.gather(*(scanned(scans, pieces, "m.bin", made.TORCH) for _ in range(20)))
         assert {each.state for each in found} == {"clean"}
         assert 1 <= len(scans._idle) <= 2
         first = scans._idle[-1]
-        await scans.scan(pieces, "m.bin")
+        await scanned(scans, pieces, "m.bin")
         assert scans._idle[-1] is first
 
 
 async def test_a_file_that_is_not_there_or_too_short_is_unknown(tmp_path):
     async with scanner() as scans:
         pieces = kept(tmp_path, GOOD)
-        assert (await scans.scan([Piece(str(tmp_path / "none"), 0, 9)], "a.bin")).state == "unknown"
+        assert (await scanned(scans, [Piece(str(tmp_path / "none"), 0, 9)], "a.bin")).state == "unknown"
         cut = [*pieces[:-1], pieces[-1]._replace(size=5000)]
-        assert (await scans.scan(cut, "a.bin", made.TORCH)).state == "unknown"
-        assert (await scans.scan(pieces, "a.bin", made.TORCH)).state == "clean"
+        assert (await scanned(scans, cut, "a.bin", made.TORCH)).state == "unknown"
+        assert (await scanned(scans, pieces, "a.bin", made.TORCH)).state == "clean"
 
 
 @pytest.mark.fault("R22")
@@ -85,14 +87,14 @@ async def test_a_process_that_is_killed_at_work_is_unknown_and_the_next_one_work
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)  # opening it waits for a writer
     async with scanner(limits=Limits(seconds=AT_FIRST), seconds=WAITED) as scans:
-        await scans.scan(kept(tmp_path, GOOD), "m.bin")
+        await scanned(scans, kept(tmp_path, GOOD), "m.bin")
         process = scans._idle[0]._process
-        scan = asyncio.create_task(scans.scan([Piece(str(fifo), 0, 10)], "a.pkl"))
+        scan = asyncio.create_task(scanned(scans, [Piece(str(fifo), 0, 10)], "a.pkl"))
         await until(lambda: not scans._idle)
         process.send_signal(sent)
         found = await scan
         assert (found.state, found.why) == ("unknown", "the scanner ended while it was at work")
-        assert (await scans.scan(kept(tmp_path, GOOD), "m.bin", made.TORCH)).state == "clean"
+        assert (await scanned(scans, kept(tmp_path, GOOD), "m.bin", made.TORCH)).state == "clean"
 
 
 _SLOW = """
@@ -109,11 +111,11 @@ for line in sys.stdin:
 
 async def test_files_that_take_long_keep_no_others_waiting(tmp_path):
     async with scanner(command=script(tmp_path, _SLOW)) as scans:
-        slow = [asyncio.create_task(scans.scan(b"x", "slow")) for _ in range(5)]
+        slow = [asyncio.create_task(scanned(scans, b"x", "slow")) for _ in range(5)]
         await until(scans._long.locked)
         async with asyncio.timeout(60):
             for _ in range(8):
-                assert (await scans.scan(b"x", "quick")).state == "clean"
+                assert (await scanned(scans, b"x", "quick")).state == "clean"
         assert not any(each.done() for each in slow)
         for each in slow:
             each.cancel()
@@ -123,7 +125,7 @@ async def test_files_that_take_long_keep_no_others_waiting(tmp_path):
 async def test_what_needs_more_time_than_at_first_is_given_it(tmp_path):
     asks = _SLOW.replace("time.sleep(300)", "slow = False")
     async with scanner(command=script(tmp_path, asks)) as scans:
-        assert (await scans.scan(b"x", "slow")).state == "clean"
+        assert (await scanned(scans, b"x", "slow")).state == "clean"
 
 
 @pytest.mark.fault("R22")
@@ -131,7 +133,7 @@ async def test_a_process_that_hangs_is_unknown_and_ended(tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     async with scanner(seconds=0.2) as scans:
-        found = await scans.scan([Piece(str(fifo), 0, 10)], "a.pkl")
+        found = await scanned(scans, [Piece(str(fifo), 0, 10)], "a.pkl")
         assert found.state == "unknown" and "more than 0.2 s" in found.why
         assert scans._idle == []
 
@@ -140,9 +142,9 @@ async def test_who_is_cancelled_ends_the_process(tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     async with scanner() as scans:
-        await scans.scan(kept(tmp_path, GOOD), "m.bin")
+        await scanned(scans, kept(tmp_path, GOOD), "m.bin")
         process = scans._idle[0]._process
-        scan = asyncio.create_task(scans.scan([Piece(str(fifo), 0, 10)], "a.pkl"))
+        scan = asyncio.create_task(scanned(scans, [Piece(str(fifo), 0, 10)], "a.pkl"))
         await until(lambda: not scans._idle)
         scan.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -178,20 +180,20 @@ CLEAN = json.dumps(as_json(Findings("pickle")))
 async def test_a_process_that_says_rubbish_is_unknown(tmp_path, said):
     command = script(tmp_path, f"import sys\nsys.stdin.readline()\nsys.stdout.write({said!r})\nsys.stdout.flush()\n")
     async with scanner(command=command) as scans:
-        found = await scans.scan(kept(tmp_path, GOOD), "m.bin")
+        found = await scanned(scans, kept(tmp_path, GOOD), "m.bin")
         assert found.state == "unknown" and found.why.startswith("the scanner")
     honest = script(tmp_path, f"input()\nprint({json.dumps({'id': 1, 'findings': json.loads(CLEAN)})!r}, flush=True)\n")
     async with scanner(command=honest) as scans:
-        assert (await scans.scan([], "m.bin")).state == "clean"
+        assert (await scanned(scans, [], "m.bin")).state == "clean"
 
 
 @pytest.mark.fault("R22")
 async def test_a_process_that_does_not_start_is_unknown(tmp_path):
     async with scanner(command=(str(tmp_path / "none"),)) as scans:
-        assert (await scans.scan([], "m.bin")).why.startswith("the scanner does not start")
+        assert (await scanned(scans, [], "m.bin")).why.startswith("the scanner does not start")
     async with scanner() as scans:
         await scans.close()
-        assert (await scans.scan([], "m.bin")).why == "the scanner is closed"
+        assert (await scanned(scans, [], "m.bin")).why == "the scanner is closed"
 
 
 async def test_the_process_may_do_little(tmp_path):
@@ -231,7 +233,6 @@ def test_a_verdict_says_what_is_worse():
     assert judged(Findings("pickle", ("?",)), ("*", "?", "**")).state == "unknown"
     assert judged(Findings("pickle", ("?", "os.system"), problems=("truncated",))).state == "found"
     assert judged(Findings("gguf", (), "unsafe", ("budget",))).state == "found"
-    assert unknown("lost").state == "unknown"
 
 
 def command(status: str, seconds: float = 20.0) -> Command:
@@ -254,8 +255,8 @@ def command(status: str, seconds: float = 20.0) -> Command:
 )
 async def test_other_scanners_may_only_make_it_worse(tmp_path, asked, state):
     async with scanner(commands=[asked], scratch=tmp_path) as scans:
-        assert (await scans.scan(kept(tmp_path, b"abc", 2), "../we'ird/a.bin")).state == state
-        assert (await scans.scan(kept(tmp_path, made.payload("os"), 2), "a.bin")).state == "found"
+        assert (await scanned(scans, kept(tmp_path, b"abc", 2), "../we'ird/a.bin")).state == state
+        assert (await scanned(scans, kept(tmp_path, made.payload("os"), 2), "a.bin")).state == "found"
     assert not list(tmp_path.glob("scan-*"))
 
 
@@ -275,7 +276,7 @@ async def test_a_command_that_does_not_end_is_ended_with_its_children(tmp_path):
 
 async def test_no_place_to_put_the_file_together_is_unknown(tmp_path):
     async with scanner(commands=[command("exit 0")], scratch=tmp_path / "none") as scans:
-        assert (await scans.scan(kept(tmp_path, b"abc"), "a.bin")).state == "unknown"
+        assert (await scanned(scans, kept(tmp_path, b"abc"), "a.bin")).state == "unknown"
 
 
 def test_picklescan_is_asked_strictly_if_it_is_there(monkeypatch):
