@@ -7,7 +7,7 @@ person sets, which live in the index and hold in every process. Neither keeps it
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from ..core.messages import Buffer
@@ -197,11 +197,6 @@ class DiskBlobs:
         """Blobs in the order of their names, those that follow `after`."""
         return await self._lanes.read(self._listing, after, limit)
 
-    async def verify(self, blob: str, read: Callable[[int], None] = lambda size: None) -> list[int]:
-        """Read every piece that is here; the numbers of those that were damaged, and are now dropped."""
-        found = await self.examine(blob, "verify", lambda _, size: read(size))
-        return [finding.piece for finding in found if finding.piece is not None]
-
     async def examine(
         self, blob: str, by: str, read: Read = unheard, *, first: int = 0, mend: bool = True
     ) -> list[Finding]:
@@ -215,17 +210,14 @@ class DiskBlobs:
                 self._memory.drop(bytes_key(blob))
         return found
 
-    async def keep(self, blob: str, kept: bool) -> None:
-        """Never evict the blob, in any process, until `keep(blob, False)`."""
-        await self.keep_all((blob,), kept)
-
     @property
     def kept(self) -> frozenset[str]:
-        """The blobs that are kept so, as last seen."""
+        """The blobs that `keep_all` keeps, as last seen."""
         return self._pins.kept
 
     async def keep_all(self, blobs: Collection[str], kept: bool) -> None:
-        """`keep` for many, at once or not at all. They need not be here yet."""
+        """Never evict these, in any process, until they are no longer `kept`: all at once or none. They need not be
+        here yet."""
         self._pins.kept = await self._lanes.write(self._index.keep, blobs, kept)
 
     def _listing(self, after: str, limit: int) -> list[Listed]:

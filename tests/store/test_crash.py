@@ -128,7 +128,7 @@ async def test_a_change_in_one_process_is_seen_in_the_other(opened: Opener) -> N
     await fill(one.blobs, "b", b"x")
     assert (await two.blobs.manifest("b")) == (await one.blobs.manifest("b"))
     await one.blobs.set_public("b", False)
-    await one.blobs.keep("b", True)
+    await one.blobs.keep_all(("b",), True)
     await two.refresh()
     assert await two.responses.get("k") == (response("new"),)
     assert (await two.blobs.manifest("b")) == (await one.blobs.manifest("b"))

@@ -59,7 +59,7 @@ async def test_what_is_pinned_stays_and_what_cannot_fit_evicts_nothing(opened: O
     store.blobs.pin("b")
     store.blobs.pin("b")
     store.blobs.unpin("b")
-    await store.blobs.keep("c", True)
+    await store.blobs.keep_all(("c",), True)
     await store.blobs.create(Manifest("d", 4 * PIECE))
     await store.blobs.write_piece("d", 0, bytes(PIECE))
     await store.blobs.write_piece("d", 1, bytes(PIECE))
@@ -78,7 +78,7 @@ async def test_what_is_pinned_stays_and_what_cannot_fit_evicts_nothing(opened: O
 async def test_what_a_person_keeps_is_kept_after_a_restart(opened: Opener) -> None:
     store = await opened(SIZE)
     await fill(store.blobs, "kept", content("kept", 2 * PIECE))
-    await store.blobs.keep("kept", True)
+    await store.blobs.keep_all(("kept",), True)
     await store.close()
     store = await opened(SIZE)
     await fill(store.blobs, "b", content("b", 5 * PIECE))
@@ -89,7 +89,7 @@ async def test_what_a_person_keeps_is_kept_after_a_restart(opened: Opener) -> No
         ("c", 5 * PIECE, False),
         ("kept", 2 * PIECE, True),
     ]
-    await store.blobs.keep("kept", False)
+    await store.blobs.keep_all(("kept",), False)
     await fill(store.blobs, "d", content("d", 8 * PIECE))
     assert await held(store, "kept") == [0]
 

@@ -371,14 +371,3 @@ async def test_small_sealed_blobs_are_in_memory_once_read(opened: Opener) -> Non
     partial = await fill(store.blobs, "p", b"partial", seal=False)
     assert await read_all(store.blobs, partial) == b"partial"
     assert store.blobs.peek("p") is None
-
-
-async def test_verify_names_and_drops_what_is_damaged(opened: Opener, root: Path) -> None:
-    store = await opened()
-    data = content("b", SIZE)
-    await fill(store.blobs, "b", data)
-    await fill(store.blobs, "s", b"small")
-    assert await store.blobs.verify("b") == await store.blobs.verify("s") == await store.blobs.verify("unknown") == []
-    spoil(piece_file(root, data[2 * PIECE : 3 * PIECE]), UNIT)
-    assert await store.blobs.verify("b") == [2]
-    assert await store.blobs.present("b") == {0, 1, 3}

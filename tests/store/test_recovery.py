@@ -175,7 +175,7 @@ async def test_a_row_that_is_sealed_and_still_none_of_ours_is_dropped(opened: Op
     con.close()
     store = await opened()
     assert await check(store) == len(KEYS) + len(BLOBS) - 3
-    await store.blobs.keep("small", True)
+    await store.blobs.keep_all(("small",), True)
     assert store.blobs.kept == {"small"}
 
 

@@ -31,7 +31,7 @@ async def stock(store: DiskStore) -> None:
         await fill(store.blobs, name, data)
     for key in KEYS:
         await store.responses.put(key, [response(key)])
-    await store.blobs.keep("blob-3", True)
+    await store.blobs.keep_all(("blob-3",), True)
 
 
 async def kept(store: DiskStore) -> tuple[int, int]:

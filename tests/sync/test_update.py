@@ -255,7 +255,7 @@ async def test_what_another_repo_or_a_person_wants_stays_pinned(hub: TestHub, ke
     one = hub.add(Repo("acme/one", files={"a": shared, "b": by_hand}))
     hub.add(Repo("acme/two", files={"a": shared}))
     blobs = [f"sha256:{one.file(name).digest}" for name in ("a", "b")]
-    await keeper.rig.parts.store.blobs.keep(blobs[1], True)
+    await keeper.rig.parts.store.blobs.keep_all((blobs[1],), True)
     await keeper("hf:acme/one", pin=True)
     await keeper("hf:acme/two", pin=True)
     hub.commit("acme/one", {"a": None, "b": None, "c": "c"})
@@ -271,7 +271,7 @@ async def test_a_pin_is_let_go_after_a_cut_in_between(hub: TestHub, keeper: Keep
     await keeper("hf:acme/tiny", pin=True)
     left = "sha256:" + "0" * 64
     keeper.journal.set_pins("hf:acme/tiny", keeper.journal.pins("hf:acme/tiny") | {left})
-    await keeper.rig.parts.store.blobs.keep(left, True)
+    await keeper.rig.parts.store.blobs.keep_all((left,), True)
     assert (await keeper("hf:acme/tiny", pin=True)).result is Result.UNCHANGED
     assert left not in keeper.kept and keeper.kept
 
