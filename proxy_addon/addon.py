@@ -233,7 +233,7 @@ class Hubgate:
             assert data.server.address is not None
             host, port = intake.normal(data.server.address[0]), data.server.address[1]
             data.server.address = self.engine.connect_to(host, port) or await self.engine.resolve(host, port)
-            data.server.alpn_offers = (b"http/1.1",)  # what is relayed is framed for that
+            connections.go_out(data.client, data.server, self.admission.limit)
         except UpstreamFailed as fault:
             data.server.error = fault.reason
         except Exception:
@@ -247,6 +247,8 @@ class Hubgate:
 
     def server_disconnected(self, data: ServerConnectionHookData) -> None:
         connections.left(data.client, data.server)
+
+    server_connect_error = server_disconnected
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         if "hubgate" in flow.metadata:
@@ -283,11 +285,8 @@ class Hubgate:
         passed = exchange.reply if isinstance(exchange.reply, Pass) else Pass()
         status = flow.response.status_code if flow.response else 502
         outcome = Outcome(fwd=Fwd.BYPASS, fwd_status=status if flow.response else None)
-        sent, seconds = exchange.sent, exchange.seconds
-        hub, kind, ruling = passed.hub, passed.kind, passed.ruling
-        self.engine.completed(
-            Finished(exchange.request, status, outcome, hub, kind, sent, seconds, aborted, ruling=ruling)
-        )
+        went = exchange.request, status, outcome, passed.hub, passed.kind, exchange.sent, exchange.seconds, aborted
+        self.engine.completed(Finished(*went, ruling=passed.ruling))
 
 
 def _peer(flow: http.HTTPFlow) -> str:

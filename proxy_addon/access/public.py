@@ -18,6 +18,7 @@ from typing import Protocol
 
 from cachetools import LRUCache, TTLCache
 
+from ..core.fields import personal
 from ..core.freshness import from_later
 from ..core.messages import Headers, Request, StoredResponse
 
@@ -28,6 +29,7 @@ _RENEW = 600.0  # a younger proof is not written again
 _LISTING, _VIEWING, _PULLING, _SHOWING = "listing:", "viewing:", "pulling:", "showing:"
 _CARD = "README.md"
 _CREDENTIALS = ("authorization", "cookie")
+_SHOWN = {"cookie": personal}
 _KEY = os.urandom(32)
 
 
@@ -46,8 +48,10 @@ def has_credentials(request: Request) -> bool:
 
 
 def principal(headers: Headers) -> str:
-    """Who asks, as a name that reveals nothing: a keyed hash (RFC 7693) of this process's own; empty for nobody."""
-    said = "\0".join("\n".join(headers.get_all(name)) for name in _CREDENTIALS)
+    """Who asks, as a name that reveals nothing: a keyed hash (RFC 7693) of this process's own; empty for nobody.
+
+    No part of it are cookies of load balancers, which may be new in each request."""
+    said = "\0".join("\n".join(map(_SHOWN.get(name, str), headers.get_all(name))) for name in _CREDENTIALS)
     if not said.strip("\0\n"):
         return ""
     return hashlib.blake2b(said.encode("latin-1", "replace"), key=_KEY, digest_size=16).hexdigest()
@@ -113,19 +117,25 @@ class PublicRepos:
         self._refused[repo] = True
         await self._end(repo, f"{_SHOWING}{repo}")
 
+    def doubt(self, repo: str) -> None:
+        """Something of it was not given to a stranger: who may have it is to be asked again before a proof counts."""
+        self._count_no_more(repo, f"{_SHOWING}{repo}")
+
     async def forget(self, repo: str) -> None:
         """The repo was changed: who may see it is to be asked again. Raises OSError as `note_refusal` does."""
         await self._end(repo, *(f"{each}{repo}" for each in (_LISTING, _VIEWING, _PULLING, _SHOWING)))
 
     async def _end(self, *repos: str) -> None:
-        for repo in repos:
-            self._ended[repo] = self._clock()
+        self._count_no_more(*repos)
         await self._disprove(*repos)
 
-    async def _disprove(self, *repos: str) -> None:
+    def _count_no_more(self, *repos: str) -> None:
         for repo in repos:
+            self._ended[repo] = self._clock()
             self._unwritten.pop(repo, None)
             self._refuted[repo] = True
+
+    async def _disprove(self, *repos: str) -> None:
         for repo in repos:
             if await self._rows.read(_row(repo)):
                 await self._rows.put(_row(repo), ())

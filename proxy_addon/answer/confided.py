@@ -28,7 +28,7 @@ from .mirrored import a_page
 from .permission import OTHER_NAMES, Permission, permission
 from .relay import failed_with, failure, standing_in
 from .replies import not_cached, only_if_cached, private
-from .told import LARGEST, PAGES, Kept, Told, bytes_of, kept, renewed, tells_the_same, terms_of, told, whole
+from .told import LARGEST, Kept, Told, bytes_of, kept, may_be_page, renewed, tells_the_same, terms_of, told, whole
 
 ROOM = 32 * 1024 * 1024  # bytes of rows
 _ROW = 1024  # bytes of one, besides its fields
@@ -51,9 +51,10 @@ class Confided:
             return None
         return permission(self._means, request, doc.repo)
 
-    def holds(self, request: Request, doc: Document, own: Permission) -> bool:
+    def holds(self, request: Request, doc: Document, own: Permission, *, unasked: bool = False) -> bool:
+        """`unasked`: as far as it may stand in for a hub that cannot be asked."""
         held = self._held.get(_key(request, doc, own))
-        return held is not None and self._believed(doc, own, held)
+        return held is not None and self._believed(doc, own, held, unasked=unasked)
 
     async def answer(self, request: Request, doc: Document, own: Permission) -> Reply:
         means = self._means
@@ -163,7 +164,7 @@ class Confided:
         if answer.status in FAILURES:
             answer.close()
             raise answer.failure()
-        if doc.what not in PAGES and (page := a_page(answer, own.origin)) is not None:
+        if not may_be_page(doc, old) and (page := a_page(answer, own.origin)) is not None:
             raise page
         if answer.status == 304 and old is not None and here is not None:
             answer.release()

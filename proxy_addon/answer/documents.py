@@ -27,11 +27,11 @@ from .agent import asking_for, plainly
 from .confided import Confided
 from .due import whole_of
 from .means import Means
-from .mirrored import first_good, is_page
+from .mirrored import first_good
 from .permission import Permission, refuses
 from .relay import failed_with, failure, relay, standing_in
 from .replies import forbids_storing, not_cached, only_if_cached
-from .told import LARGEST, PAGES, Kept, Told, bytes_of, kept, renewed, said, tells_the_same, terms_of, told, whole
+from .told import LARGEST, Kept, Told, bytes_of, kept, may_be_page, renewed, said, tells_the_same, terms_of, told, whole
 
 _REFUSALS = frozenset({200, 401, 403, 404, 429})  # 200: in words
 
@@ -61,7 +61,8 @@ class Documents:
         if held or (own and (self._means.public.refused(repo) or doc.what == "list")):
             return await self._own(request, doc, who)
         try:
-            got = await self.current(request, doc)
+            waits = who is not None and self.confided.holds(request, doc, who, unasked=True)
+            got = await self.current(request, doc, hurry=waits)
             if isinstance(got, Kept) and got.data is None:
                 if (reply := await self._from_store(request, got.stored, got.outcome)) is not None:
                     return reply
@@ -79,9 +80,10 @@ class Documents:
                 return not_cached(request, hub=doc.hub, kind="api")
 
     async def current(
-        self, request: Request, doc: Document, terms: Terms | None = None, *, gone: bool = False
+        self, request: Request, doc: Document, terms: Terms | None = None, *, gone: bool = False, hurry: bool = False
     ) -> Kept | Told | None:
         """What is known of the document, asked for if what is stored is too old by `terms`, or if its bytes are `gone`.
+        `hurry`: something else may stand in.
 
         None for who said only-if-cached. Raises `UpstreamFailed`.
         """
@@ -101,7 +103,8 @@ class Documents:
             case Reuse():
                 outcome = Outcome()
         try:
-            got, collapsed = await means.flights.join(key, lambda: self._fetch(request, doc, rows[0] if rows else None))
+            old = rows[0] if rows else None
+            got, collapsed = await means.flights.join(key, lambda: self._fetch(request, doc, old, hurry or bool(old)))
         except UpstreamFailed as fault:
             stored = on_upstream_failure(request, rows, means.clock(), terms, failed_with(fault))
             if stored is None or gone or not (doc.repo is None or await means.public.known(proof)):
@@ -111,7 +114,7 @@ class Documents:
 
     # -- upstream ---------------------------------------------------------------------------------------------------
 
-    async def _fetch(self, request: Request, doc: Document, old: StoredResponse | None) -> Kept | Told:
+    async def _fetch(self, request: Request, doc: Document, old: StoredResponse | None, hurry: bool) -> Kept | Told:
         means = self._means
         request, fields = plainly(request, doc), asking_for(request, doc)
         held: bytes | None = None
@@ -120,8 +123,8 @@ class Documents:
             if held is not None:
                 fields.append(("If-None-Match", tag))
         had = _if_success if doc.hub == ms.HUB else lambda answer: whole_of(doc, answer, LARGEST)
-        pages = doc.what in PAGES
-        answer, read = await first_good(means, request, doc.hub, fields, had, hurry=old is not None, pages=pages)
+        pages = may_be_page(doc, old)
+        answer, read = await first_good(means, request, doc.hub, fields, had, hurry=hurry, pages=pages)
         repo = _listed(doc)
         if answer.status == 304 and old is not None and held is not None:
             answer.release()
@@ -150,8 +153,7 @@ class Documents:
         return Kept(new, Outcome(fwd_status=answer.status, stored=True), held)
 
     async def _proven(self, doc: Document, stored: StoredResponse, answer: Answer) -> None:
-        """A page is as good as any text where text was asked for, but may be one where people log in."""
-        if doc.repo is not None and not is_page(stored.headers):
+        if doc.repo is not None:
             await self._means.public.note_success(_proof(doc, stored.status), answer.request_time)
 
     async def _put(self, doc: Document, stored: StoredResponse) -> None:

@@ -1,10 +1,11 @@
 """The facts of a repo that rules ask for, had from its hub when they are needed.
 
 Openly first: what anybody is told is everybody's. A repo that is closed to anybody is asked about with the client's own
-permission, and what comes is for that client alone. Who has none, or is refused with it, too, hears the hub's own
-refusal. A link or a token of a closed repo comes without a permission: whoever got it vouches for it by what he was
-told of the repo, also past its time, by a day at most. A fact that the hub does not tell is UNKNOWN. A hub that cannot
-be asked is no such answer: then `UpstreamFailed` is raised, unless what it said before still stands in.
+permission, and what comes is for that client alone; while the hub cannot be asked it stands in for as long as a lease
+may. Who has none, or is refused with it, too, hears the hub's own refusal. A link or a token of a closed repo comes
+without a permission: whoever got it vouches for it by what he was told of the repo, also past its time, by a day at
+most. A fact that the hub does not tell is UNKNOWN. A hub that cannot be asked is no such answer: then `UpstreamFailed`
+is raised, unless what it said before still stands in.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from cachetools import LRUCache
 
 from ..access.provenance import LASTS
-from ..access.public import has_credentials, principal
+from ..access.public import principal
 from ..core.errors import UpstreamFailed
 from ..core.messages import Reply, Request
 from ..fetch.upstream import Throttled
@@ -65,8 +66,8 @@ class FactFinder:
         entry = self._memory.get(subject.repo, subject.rev, "")
         if entry is not None and (known := entry.learned(subject, need, now)) is not None:
             return known
-        if has_credentials(request):
-            entry = self._memory.get(subject.repo, subject.rev, principal(request.headers))
+        if whose := principal(request.headers):
+            entry = self._memory.get(subject.repo, subject.rev, whose)
             if entry is not None and (known := entry.learned(subject, need, now)) is not None:
                 return known
         return self._vouched(subject, need, request, now)
@@ -78,6 +79,12 @@ class FactFinder:
         told = self._memory.told(subject.repo, subject.rev, whose)
         return next((known for each in told if (known := each.learned(subject, need, now)) is not None), None)
 
+    def _told_before(self, subject: Subject, need: frozenset[str], request: Request, now: float) -> Learned | None:
+        """What this client was told himself, as far past its time as a lease may be."""
+        whose = principal(request.headers)
+        entry = self._memory.get(subject.repo, subject.rev, whose) if whose else None
+        return None if entry is None else entry.learned(subject, need, now - self._means.leases.remembered)
+
     async def find(self, subject: Subject, need: frozenset[str], request: Request) -> Learned | Reply:
         """A value for each fact in `need` but those of content; or the hub's refusal to tell this client.
 
@@ -85,18 +92,26 @@ class FactFinder:
         if (known := self.seen(subject, need, request)) is not None:
             return known
         need -= CONTENT
-        agent = agent_of(request.headers)
-        own = DirectRoad.own(self._means, request, subject.repo, agent)
-        held = self._vouched(subject, need, request, self._means.clock() - LASTS)
+        agent, now = agent_of(request.headers), self._means.clock()
+        before = self._told_before(subject, need, request, now)
+        own = DirectRoad.own(self._means, request, subject.repo, agent, hurry=before is not None)
+        before = before if own is not None else None
+        held = self._vouched(subject, need, request, now - LASTS)
+        hurry = before is not None or held is not None
         found: Learned | Refusal | None = None
         if (own is None and held is None) or not refused_lately(self._means, subject.repo):
             try:
-                found = await self._ask(OpenRoad(self._means, self._documents, agent), subject, need)
+                found = await self._ask(OpenRoad(self._means, self._documents, agent, hurry=hurry), subject, need)
             except UpstreamFailed as fault:  # of anybody's share that is used up the client has its own
-                if held is None and (own is None or not isinstance(fault, Throttled)):
+                if not hurry and (own is None or not isinstance(fault, Throttled)):
                     raise
         if not isinstance(found, Learned) and own is not None:
-            found = await self._ask(own, subject, need)
+            try:
+                found = await self._ask(own, subject, need)
+            except UpstreamFailed:
+                if before is None:
+                    raise
+                return before
         if not isinstance(found, Learned) and held is not None:
             return held
         assert found is not None, "one of the roads was taken"

@@ -86,7 +86,8 @@ class Files:
         who = self._leased.holder(request, file)
         if forbids_storing(request):
             return await self._relayed(request, file, who)
-        if (who is not None and self._leased.holds(who)) or self._means.public.refused(file.repo.key):
+        proof = self._inquiries[file.hub].proof(file, 200)
+        if self._means.public.refused(file.repo.key) or (who is not None and await self._leased.is_first(who, proof)):
             return await self._closed(request, file, who)
         try:
             match await self._find(request, file):
@@ -95,7 +96,8 @@ class Files:
                 case Reply() as reply:
                     return reply
                 case Found() as found:
-                    return await self._reply(request, found)
+                    given = await self._given(request, found)
+                    return given if given is not None else await self._closed(request, file, who)
         except UpstreamFailed as fault:
             if who is not None and not await self._known(file):
                 return await self._closed(request, file, who)
@@ -231,6 +233,16 @@ class Files:
             source = Elsewhere(source, lambda: self._others(stored, agent))
         checked = file.hub == ms.HUB and ms.checks_digests(request.headers.get("user-agent") or "")
         return await blobs.reply(self._means, request, stored, found.outcome, source, checked=checked)
+
+    async def _given(self, request: Request, found: Found) -> Reply | None:
+        """None if strangers could have it, and are refused the bytes now. Raises as `_reply`."""
+        proof = self._inquiries[found.file.hub].proof(found.file, found.stored.status)
+        try:
+            return await self._reply(request, found)
+        except UpstreamFailed:
+            if found.outcome.detail is not None or await self._means.public.proven(proof):
+                raise
+            return None
 
     async def _others(self, stored: StoredResponse, agent: str) -> list[Source]:
         """Other places that a hub has named for the same digest."""

@@ -74,6 +74,7 @@ class Heads:
             headers=(("User-Agent", agent),),
             location=self._locations.get(file.key),
             blob=stored.blob or "",
+            refused=lambda: self._means.public.doubt(file.repo.key),
         )
 
     async def ask(self, file: File, agent: str, *, hurry: bool, reload: bool) -> Found | Refused:

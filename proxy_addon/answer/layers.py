@@ -78,8 +78,14 @@ class Layers:
                 may_follow=lambda url: self._stays(layer, url),
                 headers=(("User-Agent", agent_of(request.headers)),),
                 blob=layer.digest,
+                refused=lambda: self._means.public.doubt(pulling(layer.repo)),
             )
-            return await blobs.reply(self._means, request, stored, outcome, source)
+            try:
+                return await blobs.reply(self._means, request, stored, outcome, source)
+            except UpstreamFailed:
+                if outcome.detail is not None or await self._means.public.proven(pulling(layer.repo)):
+                    raise
+                return await self._own(request, layer)  # strangers could have it, and are refused the bytes now
         except (UpstreamFailed, IntegrityError) as fault:
             return failure(request, fault, hub=layer.hub, kind="blob")
 

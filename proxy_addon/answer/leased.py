@@ -57,6 +57,14 @@ class Leased:
     def holds(self, who: Holder) -> bool:
         return self._means.leases.holds(who.own.holder, who.repo)
 
+    def stands_in(self, who: Holder) -> bool:
+        return self._means.leases.stands_in(who.own.holder, who.repo)
+
+    async def is_first(self, who: Holder, proof: str) -> bool:
+        """Whether he is to be asked about before strangers, by whose `proof` all may have the file: his lease may stand
+        in for a hub that is out of reach, and nobody need wait for it twice."""
+        return self.stands_in(who) and not await self._means.public.proven(proof)
+
     # -- in memory --------------------------------------------------------------------------------------------------
 
     def quickly(self, view: View, request: Request, file: File) -> tuple[StoredResponse, Outcome] | None:
@@ -106,9 +114,8 @@ class Leased:
                 return await self._asked(request, file, who, asking)
 
     async def _asked(self, request: Request, file: File, who: Holder, outcome: Outcome) -> Found | Refused:
-        means, leases, reload = self._means, self._means.leases, outcome.fwd is Fwd.REQUEST
-        held = self.holds(who)
-        may_wait = leases.stands_in(who.own.holder, who.repo)
+        means, reload = self._means, outcome.fwd is Fwd.REQUEST
+        held, may_wait = self.holds(who), self.stands_in(who)
         key = f"own:{who.own.holder}:{who.own.origin}:{file.key}:{held}:{reload}"
         try:
             asked, collapsed = await means.flights.join(
@@ -158,7 +165,7 @@ class Leased:
     async def _stale(self, request: Request, file: File, who: Holder, fault: UpstreamFailed) -> Found | None:
         """What is here, while his lease counts."""
         means, own = self._means, self._own[file.hub]
-        if not means.leases.stands_in(who.own.holder, who.repo):
+        if not self.stands_in(who):
             return None
         if not self.holds(who) and who.own.origin in OTHER_NAMES:
             return None  # that it is out of reach under that name says nothing of the hub

@@ -220,6 +220,7 @@ class Listed:
             location=self._locations.get(file.key),
             blob=stored.blob or "",
             unmarked=True,
+            refused=lambda: self._means.public.doubt(file.repo.key),
         )
 
     def _urls(self, file: File, row: StoredResponse) -> list[str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
-from ..access.public import has_credentials, listing, principal
+from ..access.public import listing, principal
 from ..core.errors import UpstreamFailed
 from ..core.messages import REDIRECTS, Headers, Reply, Request
 from ..core.reuse import FAILURES
@@ -80,8 +80,8 @@ class Road(Protocol):
 class OpenRoad:
     principal = ""
 
-    def __init__(self, means: Means, documents: Documents, agent: str) -> None:
-        self._means, self._documents, self.agent = means, documents, agent
+    def __init__(self, means: Means, documents: Documents, agent: str, *, hurry: bool = False) -> None:
+        self._means, self._documents, self.agent, self._hurry = means, documents, agent, hurry
 
     async def ask(self, url: str, *, pinned: bool) -> Got | Refusal | None:
         life = DAY if pinned else self._means.rules.ref
@@ -91,7 +91,7 @@ class OpenRoad:
             if (doc := _document(self._means, request)) is None or doc.repo is None:
                 return None
             for gone in (False, True):
-                got = await self._documents.current(request, doc, terms, gone=gone)
+                got = await self._documents.current(request, doc, terms, gone=gone, hurry=self._hurry)
                 assert got is not None, "nothing was said of only-if-cached"
                 if isinstance(got, Told):
                     break
@@ -113,18 +113,20 @@ class OpenRoad:
 class DirectRoad:
     """Stores nothing, and gives the hub's own words, where documents may have been edited."""
 
-    def __init__(self, means: Means, host: str, agent: str, permission: Headers | None = None) -> None:
+    def __init__(
+        self, means: Means, host: str, agent: str, permission: Headers | None = None, *, hurry: bool = False
+    ) -> None:
         permission = permission or Headers()
-        self._means, self._host, self.agent = means, host, agent
+        self._means, self._host, self.agent, self._hurry = means, host, agent, hurry
         asking = (("User-Agent", agent), ("Accept", "*/*"), ("Accept-Encoding", "gzip, deflate"))
         self._fields = (*asking, *_credentials(permission))
         self.principal = principal(permission)
 
     @classmethod
-    def own(cls, means: Means, request: Request, repo: Repo, agent: str) -> DirectRoad | None:
+    def own(cls, means: Means, request: Request, repo: Repo, agent: str, *, hurry: bool) -> DirectRoad | None:
         """With the client's own permission; None if it has sent the hub none."""
-        ours = request.host in HOMES[repo.hub, repo.site]
-        return cls(means, request.host, agent, request.headers) if ours and has_credentials(request) else None
+        ours = request.host in HOMES[repo.hub, repo.site] and principal(request.headers)
+        return cls(means, request.host, agent, request.headers, hurry=hurry) if ours else None
 
     async def ask(self, url: str, *, pinned: bool) -> Got | Refusal | None:
         key = f"facts:{self.principal}:{self._host}:{url}"
@@ -139,7 +141,7 @@ class DirectRoad:
             if doc is None or doc.repo is None:
                 return None
             open = self._means.upstream.open
-            answer = await open("GET", url, self._fields, hub=doc.hub, principal=self.principal)
+            answer = await open("GET", url, self._fields, hub=doc.hub, principal=self.principal, hurry=self._hurry)
             if answer.status in FAILURES:
                 answer.close()
                 raise answer.failure()

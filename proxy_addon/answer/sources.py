@@ -50,7 +50,7 @@ class Redirected:
 
     `unmarked`: a server that answers a range with 200, and only Content-Range says that it is one. `blob`: the blob id
     of what shall be there. `own`: fields that go to the host of `urls` only, and `principal` whose they are;
-    `refused` is called when he is refused there.
+    `refused` is called when he, or whoever asks without any, is refused at the last of them: others are mirrors.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Redirected:
         refused: Callable[[], None] = lambda: None,
     ) -> None:
         self._own, self._principal, self._refused = tuple(own), principal, refused
-        self._homes = frozenset(_host(url) for url in urls)
+        self._homes, self._hub_host = frozenset(_host(url) for url in urls), _host(urls[-1])
         self._upstream, self._urls, self._size, self._hub = upstream, tuple(urls), size, hub
         self._may_follow, self._headers, self._unmarked = may_follow, tuple(headers), unmarked
         self._location, self._until = location, time.monotonic() + _GOOD_FOR
@@ -117,10 +117,9 @@ class Redirected:
         return self._accepted(answer, start, end)
 
     async def _asked(self, url: str, fields: Sequence[tuple[str, str]]) -> Answer:
-        at_home = _host(url) in self._homes
-        own, principal = (self._own, self._principal) if at_home else ((), "")
+        own, principal = (self._own, self._principal) if _host(url) in self._homes else ((), "")
         answer = await self._upstream.open("GET", url, (*fields, *own), hub=self._hub, principal=principal)
-        if at_home and answer.status in (401, 403, 404, 410):  # a hub may hide what it refuses
+        if _host(url) == self._hub_host and answer.status in (401, 403, 404, 410):  # a hub may hide what it refuses
             self._refused()
         return answer
 

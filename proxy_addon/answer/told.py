@@ -24,11 +24,11 @@ from ..hub import xet
 from ..hub.resources import Document
 from . import blobs
 from .means import Means, Rules
+from .mirrored import is_page
 from .permission import refuses
 from .replies import SMALL, of_stored
 
 LARGEST = 32 * 1024 * 1024  # bytes, inflated
-PAGES = ("raw", "static")  # documents that may be HTML
 _KEPT = frozenset(
     [
         "content-type",
@@ -81,6 +81,11 @@ def terms_of(rules: Rules, doc: Document, rows: Sequence[StoredResponse]) -> Ter
     return rules.document(rows[0].status if rows else 200, pinned=doc.pinned, what=doc.what)
 
 
+def may_be_page(doc: Document, old: StoredResponse | None) -> bool:
+    """Raw text may be HTML, and so may a page where people log in: it is told, not kept, and takes no text's place."""
+    return doc.what == "static" or (doc.what == "raw" and old is None)
+
+
 async def said(data: bytes) -> int | None:
     """The code of the failure that a body speaks of, if it does."""
     return await to_thread(ms.failure_of, data) if len(data) > SMALL else ms.failure_of(data)
@@ -91,7 +96,8 @@ async def told(doc: Document, answer: Answer, data: bytes) -> Told | None:
     code = answer.headers.get("x-error-code") or ""
     failed = await said(data) if doc.hub == ms.HUB else None
     absent = doc.repo is not None and answer.status == 404 and code == "EntryNotFound"
-    if absent or (answer.status == 200 and failed is None):
+    page = doc.what == "raw" and is_page(answer.headers)
+    if absent or (answer.status == 200 and failed is None and not page):
         return None
     headers = Headers((k, v) for k, v in answer.headers.fields if k.lower() in _TOLD)
     return Told(

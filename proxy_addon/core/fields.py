@@ -61,6 +61,12 @@ def unlocks(headers: Headers) -> bool:
     )
 
 
+def personal(cookies: str) -> str:
+    """What of a Cookie field may tell who somebody is."""
+    parts = (part.strip() for part in cookies.split(";"))
+    return "; ".join(part for part in parts if part and not _NOBODYS.match(part))
+
+
 def storable_fields(headers: Headers, rules: Directives) -> Headers:
     """`headers` without what must not be stored; `rules` are the response's directives."""
     drop = HOP_BY_HOP | _COOKIES | rules.field_names("private") | rules.field_names("no-cache")

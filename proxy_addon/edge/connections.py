@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from weakref import WeakKeyDictionary
 
 from mitmproxy import connection, ctx
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
+from ..auth.attempts import network
+from ..core.errors import UpstreamFailed
 from .relay import PacedReader
 
 logger = logging.getLogger(__name__)
@@ -20,6 +23,7 @@ LINGER = 5.0
 #: Connections to one address for one client's connection: as many as it may have streams. mitmproxy has five, and a
 #: sixth upload waits for one of them to end, while nothing more of them is read because it waits.
 OUTWARD = 100
+_out: WeakKeyDictionary[ProxyConnectionHandler, set[str]] = WeakKeyDictionary()  # by their ids
 
 
 def of(client: connection.Client) -> ProxyConnectionHandler:
@@ -52,9 +56,22 @@ def end(transport: asyncio.WriteTransport | None) -> None:
         asyncio.get_running_loop().call_later(LINGER, transport.abort)
 
 
+def go_out(client: connection.Client, server: connection.Server, limit: int) -> None:
+    """A connection to upstream is to be made. Raises `UpstreamFailed` if the client's address has `limit` of them
+    already, by all of its own: by HTTP/2 each of these may want `OUTWARD`."""
+    one = network(client.peername[0])
+    mine = [each for each in _all().values() if network(each.client.peername[0]) == one]
+    if sum(len(_out.get(each, ())) for each in mine) >= limit:
+        raise UpstreamFailed(f"{limit} connections to upstream are open for this client already", 503)
+    _out.setdefault(of(client), set()).add(server.id)
+    server.alpn_offers = (b"http/1.1",)  # what is relayed is framed for that
+
+
 def left(client: connection.Client, server: connection.Server) -> None:
-    """The same for a connection to upstream."""
+    """The same for a connection to upstream, made or not."""
     handler = _all().get(client.id)
+    if handler is not None:
+        _out.get(handler, set()).discard(server.id)
     io = handler.transports.get(server) if handler is not None else None
     end(io.writer.transport if io is not None and isinstance(io.writer, asyncio.StreamWriter) else None)
 

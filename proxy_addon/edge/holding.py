@@ -17,8 +17,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 
-from proxy_addon.auth.attempts import network
-
+from ..auth.attempts import network
 from .admission import Open
 
 TOTAL = 64 * 1024 * 1024  # bytes

@@ -64,6 +64,13 @@ async def test_a_refusal_ends_the_proof_at_once_and_is_forgotten_soon() -> None:
     assert await repos.proven("r") and not repos.refused("r")
 
 
+def test_cookies_of_load_balancers_make_nobody_another() -> None:
+    asking = ["m_session_id=a; x=y", "acw_tc=1; m_session_id=a; x=y", "m_session_id=a;AWSALB=2;x=y; acw_tc=3;"]
+    assert len({principal(Headers([("Cookie", each)])) for each in asking}) == 1
+    assert principal(Headers([("Cookie", asking[0])])) != principal(Headers([("Cookie", "m_session_id=b; x=y")]))
+    assert principal(Headers([("Cookie", "acw_tc=1; __cf_bm=2")])) == ""
+
+
 async def test_a_young_proof_is_not_written_again() -> None:
     clock, rows = Hands(), DictResponses()
     repos = PublicRepos(rows, clock, clock, stale_if_error=STALE)
@@ -114,6 +121,22 @@ async def test_an_answer_to_what_was_asked_before_comes_too_late(ends: str) -> N
     assert repos.refused("r") == (ends == "note_refusal")
     await repos.note_success("r", clock.now)
     assert await repos.proven("r") and not repos.refused("r")
+
+
+async def test_a_proof_that_is_in_doubt_counts_no_more_and_is_no_refusal() -> None:
+    clock, rows = Hands(), DictResponses()
+    repos, view, asked = PublicRepos(rows, clock, clock, stale_if_error=STALE), DictView(rows), clock.now
+    for repo in ("r", "showing:r"):
+        await repos.note_success(repo, asked)
+    clock.now += 1
+    repos.doubt("r")
+    await repos.note_success("r", asked)
+    for repo in ("r", "showing:r"):
+        assert not repos.seen(view, repo)
+        assert not await repos.proven(repo) and not await repos.known(repo) and not repos.refused(repo)
+    assert not rows.rows.get("public:r") and not rows.rows.get("public:showing:r")
+    await repos.note_success("r", clock.now)
+    assert repos.seen(view, "r") and await repos.proven("showing:r")
 
 
 async def test_a_clock_that_was_set_back_after_a_refusal_matters_for_an_hour() -> None:

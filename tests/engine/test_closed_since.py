@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -14,6 +14,7 @@ from proxy_addon.core.reuse import on_upstream_failure
 from proxy_addon.core.storing import Terms
 from tests.conftest import Starter
 from tests.engine.rig import Clock, Rig, request_for, until
+from tests.engine.test_leases import Place
 from tests.hub import Repo, TestHub
 
 HF, MS = "https://huggingface.co", "https://www.modelscope.cn"
@@ -254,3 +255,58 @@ async def test_a_layer_that_is_to_be_validated_is_no_stale_one(
     clock.leap(DAY + 60)
     assert (await r.get(urls[1], {"Cache-Control": "no-cache"})).status == 504
     assert (await r.get(urls[1])).body == WEIGHTS
+
+
+@pytest.mark.parametrize("on", ["huggingface", "modelscope"])
+@pytest.mark.parametrize("closed", [{"gated": "auto"}, {"private": True}])
+@pytest.mark.parametrize("path", ["w.bin", "config.json"])
+async def test_bytes_that_strangers_are_refused_now_are_had_by_who_may(
+    hub: TestHub, start: Starter, clock: Clock, on: str, closed: dict[str, Any], path: str
+) -> None:
+    place = Place(hub, "ms" if on == "modelscope" else "hf")
+    r, url, here = await start(), place.url(path, place.repo.head), place.url("x.bin", place.repo.head)
+    await warm(r, here)
+    assert (await r.head(url)).status == 200
+    vars(place.repo).update(closed)
+    clock.leap(3600)
+    readers = [(place.alice, True), ({}, False), (place.bob, True), (place.stranger, False)]
+    for _ in range(2):
+        for got, (who, may) in zip(
+            await asyncio.gather(*(r.get(url, who) for who, _ in readers)), readers, strict=True
+        ):
+            assert (got.status, got.body == place.data(path)) == ((200, True) if may else (place.refused(who), False))
+    assert (await r.get(here)).status == place.refused({}), "so much is known of the other files, too"
+
+
+async def test_and_so_is_a_layer(hub: TestHub, start: Starter, clock: Clock, repo: Repo, urls: list[str]) -> None:
+    r = await start()
+    assert (await r.head(urls[1])).status == 200
+    repo.private = True
+    clock.leap(3600)
+    got = await r.get(urls[1])
+    assert (got.status, got.reply.outcome.detail) == (307, "access"), "the hub's own answer"
+    assert (await r.get(got.header("Location") or "")).status == 401
+
+
+async def test_what_a_mirror_refuses_says_nothing(hub: TestHub, start: Starter, clock: Clock, repo: Repo) -> None:
+    r = await start(hubs__huggingface={"mirrors": ["https://mirror.example"]})
+    hub.knob(host="mirror.example", status=403)
+    url = f"{HF}/me/was-open/resolve/{repo.head}/config.json"
+    assert (await r.head(url)).status == 200
+    clock.leap(400)  # where the bytes are is to be asked for again
+    await warm(r, url)
+    assert hub.requests(host="mirror.example", method="GET", status=403)
+    hub.clear()
+    assert (await r.get(url)).cache.startswith("hubgate; hit") and hub.requests() == []
+
+
+async def test_a_hub_that_is_away_is_not_asked_once_more_in_the_clients_name(
+    hub: TestHub, start: Starter, clock: Clock, urls: list[str]
+) -> None:
+    r = await start()
+    for url in urls[:2]:
+        assert (await r.head(url)).status == 200
+    clock.leap(DAY + 60)
+    hub.knob(host="*", status=503)
+    got = await asyncio.gather(*(r.get(url) for url in urls[:2]))
+    assert [(each.status, each.reply.outcome.detail) for each in got] == [(503, "upstream-failed")] * 2

@@ -12,7 +12,7 @@ from proxy_addon.answer import confided
 from proxy_addon.core.messages import Finished, Headers, Pass, Request
 from proxy_addon.core.status import Outcome
 from tests.conftest import Starter
-from tests.engine.rig import Clock, Got, Rig, drained, request_for
+from tests.engine.rig import Clock, Got, Rig, drained, request_for, until
 from tests.engine.test_leases import DOWN, H, M, Place
 from tests.hub import Repo, TestHub
 
@@ -346,7 +346,7 @@ async def test_an_answer_from_before_comes_too_late_to_be_kept(
     knob = hub.knob(path="*/acme/shut/*", hold="listing", hold_at=1)
     hub.clear()
     before = asyncio.ensure_future(r.get(shut.pinned, shut.alice))
-    await asyncio.to_thread(hub.wait, 1)
+    await until(lambda: hub.requests(path="*/acme/shut/*", status=200), "an answer that is under way")
     hub.unknob(knob)
     if by == "upload":
         await upload(r, shut)

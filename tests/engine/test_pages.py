@@ -56,8 +56,34 @@ async def test_a_page_does_not_make_a_repo_public(hub: TestHub, start: Starter) 
     assert (await r.get(url)).status == 401
 
 
-async def test_raw_text_may_be_html(hub: TestHub, start: Starter) -> None:
-    r = await start()
-    hub.knob(path="/acme/tiny/raw/*", headers={"Content-Type": "text/html"})
-    got = await r.get(f"{H}/acme/tiny/raw/main/config.json")
-    assert got.status == 200 and "stored" in got.cache
+RAW = f"{H}/acme/tiny/raw"
+
+
+@pytest.mark.parametrize("rev", ["main", "commit"])
+async def test_one_in_place_of_a_text_is_told_and_not_kept(hub: TestHub, start: Starter, rev: str) -> None:
+    repo = hub.repo("acme/tiny")
+    r, url = await start(), f"{RAW}/{repo.head if rev == 'commit' else rev}/config.json"
+    assert (await r.get(f"{H}/acme/tiny/resolve/main/config.json")).status == 200  # the repo is open
+    knob = hub.knob(path="/acme/tiny/raw/*", status=200, body=PAGE, content_type="text/html; charset=utf-8")
+    for _ in range(2):
+        got = await r.get(url)
+        assert (got.status, got.body) == (200, PAGE.encode()) and "stored" not in got.cache and "hit" not in got.cache
+    hub.unknob(knob)
+    right = await r.get(url)
+    source = repo.file("config.json").source
+    assert right.body == source.read(0, source.size) and "stored" in right.cache
+
+
+@pytest.mark.parametrize("who", [{}, {"Authorization": "Bearer hf_reader"}])
+async def test_nor_does_it_take_the_place_of_one(
+    hub: TestHub, start: Starter, clock: Clock, who: dict[str, str]
+) -> None:
+    url = f"{H}/acme/private/raw/main/config.json" if who else f"{RAW}/main/config.json"
+    r = await start(freshness__ref=60.0)
+    right = await r.get(url, who)
+    assert right.status == 200
+    clock.leap(200)
+    hub.knob(path="*/raw/*", status=200, body=PAGE, content_type="text/html")
+    for _ in range(2):
+        got = await r.get(url, who)
+        assert got.body == right.body and "detail=stale-if-error" in got.cache
