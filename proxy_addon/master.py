@@ -63,7 +63,7 @@ class Proxy:
             raise
         return [(address[0], address[1]) for address in self._server.listen_addrs()]
 
-    async def run(self, drain: float = 30.0) -> None:
+    async def run(self, drain: float) -> None:
         """Serves until `stop`; then lets what is open finish for `drain` seconds at most."""
         try:
             await self._master.running()

@@ -117,9 +117,7 @@ def create_app(
     return app
 
 
-async def start(
-    app: web.Application, host: str, port: int, header: float = 15.0, open: Open | None = None
-) -> Listening:
+async def start(app: web.Application, host: str, port: int, header: float, open: Open | None = None) -> Listening:
     """Serve until `close`. `header`: seconds for a request's header to be complete. Raises OSError when the address
     cannot be had."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, keepalive_timeout=header, max_headers=64)

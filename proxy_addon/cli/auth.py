@@ -30,7 +30,7 @@ def _group() -> None:
 
 @app.command()
 def add(
-    user: Annotated[str, typer.Argument(help="A name; there already: the password is set anew.")],
+    user: Annotated[str, typer.Argument(metavar="USER", help="A name; there already: the password is set anew.")],
     config: options.ConfigFile = None,
     file: Annotated[Path | None, typer.Option("--file", help="The htpasswd file, in place of `auth`.")] = None,
     stdin: Annotated[bool, typer.Option("--stdin", help="The password is the first line of standard input.")] = False,

@@ -51,7 +51,8 @@ def issue(
         write_atomically(key, leaf.key_pem, 0o600)
         write_atomically(cert, leaf.chain_pem + authority.public_pem(), 0o644)
     except OSError as error:
-        raise ConfigError(f"{error.filename}: {error.strerror}; name another with --cert and --key") from None
+        what = f"{cert} and {key} cannot be written: {error.strerror}; name others with --cert and --key"
+        raise ConfigError(what) from None
     _tell(authority)
     typer.echo(f"leaf until   {leaf.certificate.not_valid_after_utc:%Y-%m-%d}")
     typer.echo(f"on the server: ca: {{mode: offline, cert: {cert.name}, key: {key.name}}}")

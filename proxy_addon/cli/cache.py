@@ -18,7 +18,7 @@ from . import options, quarantine
 app = typer.Typer(no_args_is_help=True, help="What the cache holds: see it, pin it, remove it, check it.")
 app.add_typer(quarantine.app, name="quarantine")
 
-Named = Annotated[str, typer.Argument(metavar="TARGET", help="A repo, as hf:org/name[@rev], or a blob.")]
+Named = Annotated[str, typer.Argument(metavar="TARGET", help="A repo, as hf:org/name or hf:org/name@rev, or a blob.")]
 
 
 @app.command("ls")
@@ -71,7 +71,7 @@ def rm(name: Named, config: options.ConfigFile = None, json: options.Json = Fals
 
 @app.command()
 def verify(
-    name: Annotated[str | None, typer.Argument(metavar="[TARGET]", help="A repo or a blob; else everything.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="TARGET", help="A repo or a blob; else everything.")] = None,
     config: options.ConfigFile = None,
     json: options.Json = False,
     repair: Annotated[
@@ -97,7 +97,7 @@ def stats(config: options.ConfigFile = None, json: options.Json = False) -> int:
 
 @app.command()
 def log(
-    name: Annotated[str | None, typer.Argument(metavar="[REPO]", help="Of this repo; else of all.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="REPO", help="Of this repo; else of all.")] = None,
     config: options.ConfigFile = None,
     json: options.Json = False,
     since: Annotated[str | None, typer.Option(help="Not older than this, such as 7d.")] = None,

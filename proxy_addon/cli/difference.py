@@ -26,11 +26,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..answer.inspection import Inspection, Known
 from ..config import Settings
 from ..core.errors import UpstreamFailed
 from ..core.messages import Headers, Request
@@ -45,6 +44,9 @@ from .inspecting import AGENT, SHUT, Naming, inspecting, token
 from .output import as_json, counted, near, say, table, tell
 from .population import Population, Who, of_cache, of_log
 from .report import Log, entries, logs
+
+if TYPE_CHECKING:
+    from ..answer.inspection import Inspection, Known
 
 _WORDS = {"blocked": "newly blocked", "allowed": "newly allowed", "would_deny": "newly in audit: would be denied"}
 _PERSONAL = frozenset({"client", "user"})
@@ -135,6 +137,8 @@ async def _compared(
 async def _known(
     inspection: Inspection, subject: Subject, who: Who, policies: tuple[Policy, Policy], now: float
 ) -> Sequence[Known] | None:
+    from ..answer.inspection import Known
+
     def needed(facts: Facts) -> frozenset[str]:
         answers = (policy.judge(facts, now) for policy in policies)
         return frozenset().union(*(answer.facts for answer in answers if isinstance(answer, Need)))

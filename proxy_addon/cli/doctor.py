@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import typer
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ..auth import htpasswd, schemes
@@ -24,7 +23,7 @@ from ..core.errors import ConfigError
 from ..ports import explain_bind, who_listens
 from . import options
 from .hints import hints, node_version
-from .output import as_json, counted
+from .output import as_json, counted, say
 from .proxies import login, masked
 
 _HUBS = {"huggingface": "huggingface.co", "modelscope": "modelscope.cn"}
@@ -52,7 +51,7 @@ def doctor(config: options.ConfigFile = None, json: options.Json = False) -> int
                 continue
             found.append(finding)
             if not json:
-                typer.echo(finding.line)
+                say(finding.line)
     if json:
         as_json([asdict(finding) for finding in found])
     return 0 if all(finding.ok for finding in found) else 1

@@ -34,13 +34,10 @@ import re
 import time
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..answer.inspection import Known
-from ..answer.judged import stray
-from ..catalogue import Catalogue, Entry
 from ..config import Settings
 from ..core.errors import UpstreamFailed
 from ..core.messages import Request
@@ -53,13 +50,16 @@ from ..policy.judge import Allow, Deny, Need, Policy
 from ..policy.load import Loaded
 from ..policy.rulebook import Rulebook
 from ..policy.trace import trace
-from ..wiring import rulebook_of
 from . import options
 from .explanation import show
 from .inspecting import Desk, Naming, inspecting
 from .output import as_json, tell
 from .report import stamp
 from .verdicts import described, verdict
+
+if TYPE_CHECKING:
+    from ..answer.inspection import Known
+    from ..catalogue import Catalogue, Entry
 
 _CODES = {"allow": 0, "deny": 1, "undecided": 3}
 _TOLD = frozenset({"license", "gated", "private", "commit"})  # worth knowing, whatever the rules ask for
@@ -77,8 +77,9 @@ def explain(
     offline: Annotated[bool, typer.Option("--offline", help="Ask no hub: only what is stored is known.")] = False,
     json: options.Json = False,
 ) -> int:
-    """What the rules say of a repo, a file or a URL, and why; with your HF_TOKEN or MODELSCOPE_API_TOKEN if there is
-    one."""
+    """What the rules say of a repo, a file or a URL, and why.
+
+    The hub is asked with your HF_TOKEN or MODELSCOPE_API_TOKEN, if there is one."""
     settings = options.settings(config)
     try:
         if client:
@@ -86,6 +87,8 @@ def explain(
         request, resource = Naming(settings).request(what, client, os.environ)
     except ValueError as fault:
         raise typer.BadParameter(str(fault)) from None
+    from ..wiring import rulebook_of
+
     now = time.time()
     book = rulebook_of(settings, time.time, False)
     if book.faults:
@@ -159,6 +162,8 @@ def _about_no_repo(
     policy: Policy, request: Request, resource: Resource, user: str | None, now: float, *, placed: bool
 ) -> Mapping[str, Any]:
     """As a server judges it: what nobody can place is denied as soon as a rule denies some repo."""
+    from ..answer.judged import stray
+
     answer = Allow() if placed else stray(policy, resource.hub, request.client, user, now).answer
     if isinstance(answer, Deny):
         return {"exit": 1, "decision": "deny", "note": f"{answer.reason} ({answer.rule})", "subjects": []}

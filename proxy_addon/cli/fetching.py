@@ -19,7 +19,7 @@ from ..sync import Update
 from ..wiring import assemble
 from .journal import described as described_run
 from .journal import headline
-from .output import as_json, console, counted, human, table, tell
+from .output import as_json, console, counted, human, say, table, tell
 from .progress import Bars, Lines, described, summary
 
 
@@ -99,7 +99,7 @@ async def _work(order: Order) -> int:
     if order.json:
         as_json(described(plan))
     else:
-        typer.echo(summary(plan, time.monotonic() - began))
+        say(summary(plan, time.monotonic() - began))
     return 0 if plan.whole else 1
 
 
@@ -134,4 +134,4 @@ def _listed(plan: Plan) -> None:
     rows = [(str(i.target), i.file.path, human(i.size), human(i.lacks)) for i in plan.items]
     table(("repo", "file", "size", "missing"), rows, right=("size", "missing"))
     lacks = sum({i.blob or i.url: i.lacks for i in plan.items}.values())
-    typer.echo(f"{counted(len(plan.items), 'file')}, {human(plan.size)}; missing: {human(lacks)}")
+    say(f"{counted(len(plan.items), 'file')}, {human(plan.size)}; missing: {human(lacks)}")

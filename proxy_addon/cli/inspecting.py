@@ -10,10 +10,9 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ..answer.inspection import Inspection
-from ..catalogue import Catalogue
 from ..config import Settings
 from ..core.messages import PORTS, Headers, Request
 from ..hub import hf_listing, ms_listing
@@ -22,7 +21,10 @@ from ..hub import modelscope as ms
 from ..hub.classify import Classifier
 from ..hub.resources import File, Malformed, Resource
 from ..hub.targets import within
-from ..wiring import assemble
+
+if TYPE_CHECKING:
+    from ..answer.inspection import Inspection
+    from ..catalogue import Catalogue
 
 AGENT = "hubgate; explain"
 SHUT = "no hub is asked (--offline)"
@@ -40,6 +42,10 @@ class Desk:
 @asynccontextmanager
 async def inspecting(settings: Settings, *, ask: bool) -> AsyncIterator[Desk]:
     """Raises ConfigError when the cache directory is not usable."""
+    from ..answer.inspection import Inspection
+    from ..catalogue import Catalogue
+    from ..wiring import assemble
+
     asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
     parts = await assemble(settings.model_copy(update={"rules": (), "access_log": None}))
     try:

@@ -12,12 +12,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from ..hub.targets import Target, same, target
 from ..sync import Journal, Result, Standing, Update, journal
 from ..sync.changes import Run, packed
-from .output import as_json, human, shown, table, tell
+from .output import as_json, human, say, shown, table, tell
 
 _SHOWN = 12  # digits of a commit
 _NAMED = 10  # files of each sort below a line
@@ -33,7 +31,7 @@ def log(directory: Path, repo: Target | None, since: float, json: bool) -> int:
         as_json([described(run) for run in found])
         return 0
     for run in found:
-        typer.echo("\n".join(_paragraph(run)))
+        say("\n".join(_paragraph(run)))
     if not found:
         tell(f"{repo or 'sync'}: nothing is on record")
     return 0

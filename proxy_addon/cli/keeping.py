@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-import typer
-
 from ..catalogue import Catalogue, Entry, by_repo
 from ..config import Settings
 from ..hub.resources import File
 from ..hub.targets import Target, spelled
 from ..store.local import DiskStore
-from .output import as_json, counted, human, table, tell
+from .output import as_json, counted, human, say, table, tell
 
 
 def run(settings: Settings, work: Callable[[DiskStore], Awaitable[int]]) -> int:
@@ -72,7 +70,7 @@ async def rm(store: DiskStore, name: str, repo: Target | None, json: bool) -> in
         as_json({"removed": [e.blob for e in gone], "bytes": freed, "shared": [e.blob for e in stay]})
     else:
         also = f"; {len(stay)} stay, other files are the same" if stay else ""
-        typer.echo(f"removed {len(gone)} blobs, {human(freed)}{also}")
+        say(f"removed {len(gone)} blobs, {human(freed)}{also}")
     return 0
 
 
@@ -112,7 +110,7 @@ async def keep(store: DiskStore, name: str, repo: Target | None, kept: bool, jso
     if json:
         as_json({"pinned": kept, "blobs": sorted(blobs), "bytes": size})
     else:
-        typer.echo(f"{'pinned' if kept else 'unpinned'} {counted(len(found), 'blob')}, {human(size)}")
+        say(f"{'pinned' if kept else 'unpinned'} {counted(len(found), 'blob')}, {human(size)}")
     if kept and (lacking := [entry for entry in found if not entry.complete]):
         tell(f"{len(lacking)} of them are not whole; complete them: hubgate prefetch --pin {name}")
     return 0

@@ -12,16 +12,14 @@ import typer
 from ..policy.licences import KNOWN_FAMILIES, LICENCES, canonical, family, near, spellings_of
 from ..policy.terms import NAMES, SOURCES, Family, Licence
 from . import options
-from .output import as_json, shown, table, tell
+from .output import as_json, say, shown, table, tell
 
 _HEADS = ("LICENCE", "SPDX", "COMMERCIAL", "MODIFY", "REDISTRIBUTE", "SHARE ALIKE", "MIRROR", "SOURCE")
 _SHORT = ("commercial_use", "modify", "redistribute", "share_alike")
 
 
 def licences(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="A licence, as a hub or a person spells it.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="ID", help="A licence, as a hub or a person spells it.")] = None,
     json: options.Json = False,
 ) -> int:
     """What is known about licences: all of them, or one with every attribute, its source and what is not known."""
@@ -45,12 +43,12 @@ def _all(json: bool) -> None:
         as_json({"licences": [*known], "families": [*loose], "sources": sources})
         return
     table(_HEADS, map(_line, LICENCES.values()))
-    typer.echo()
+    say()
     table(
         ("FAMILY, NO LICENCE", "WHICH MAY BE", ""),
         ((each.id, ", ".join(each.members) or "none that is known", each.notes) for each in KNOWN_FAMILIES.values()),
     )
-    typer.echo()
+    say()
     table(("SOURCE", "", ""), ((letter.value, told, sure) for letter, (told, sure) in SOURCES.items()))
 
 
@@ -74,7 +72,7 @@ def _one(of: Licence, json: bool) -> None:
             ("not known", ", ".join(of.attributes.unknown()) or "nothing"),
         ),
     )
-    typer.echo()
+    say()
     table(
         ("ATTRIBUTE", "VALUE", "SOURCE"),
         ((name, _spoken(of.attributes[name]), _told(of, name)) for name in NAMES),
@@ -85,7 +83,7 @@ def _loose(of: Family, json: bool) -> None:
     if json:
         as_json(_as_value(of))
         return
-    typer.echo(shown(f"{of.id} is a family and no licence, so that rules take it as unknown. {of.notes}"))
+    say(shown(f"{of.id} is a family and no licence, so that rules take it as unknown. {of.notes}"))
     table(_HEADS, (_line(LICENCES[id]) for id in of.members))
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..ca import Authority, Handout, Offline, opened
 from ..config import Settings, load
 from ..core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..ca import Authority, Handout, Offline
 
 ConfigFile = Annotated[
     Path | None,
@@ -31,6 +33,8 @@ def settings(config: Path | None, listen: list[str] | None = None, **overrides: 
 
 def authority(settings: Settings) -> Authority | Offline:
     """The CA of this configuration, or the leaf it names; who only looks makes none. Raises ConfigError."""
+    from ..ca import opened
+
     return opened(settings.ca.dir, settings.hubs.other_names, settings.ca.cert, settings.ca.key, make=False)
 
 

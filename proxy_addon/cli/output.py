@@ -64,10 +64,7 @@ def counted(number: int, what: str) -> str:
 
 def say(text: str = "") -> None:
     """To standard output."""
-    try:
-        typer.echo(text)
-    except BrokenPipeError:
-        _unheard(sys.stdout)
+    _say(text, sys.stdout)
 
 
 def as_json(value: Any) -> None:
@@ -107,4 +104,11 @@ def bars(on: Console) -> Progress:
 
 def tell(text: str) -> None:
     """To standard error."""
-    typer.echo(shown(text), err=True)
+    _say("\n".join(map(shown, text.splitlines())), sys.stderr)
+
+
+def _say(text: str, to: IO[str]) -> None:
+    try:
+        typer.echo(text, file=to)
+    except BrokenPipeError:
+        _unheard(to)

@@ -11,15 +11,17 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from ..answer.inspection import Inspection
-from ..answer.uploads import writes
-from ..catalogue import Catalogue
 from ..core.messages import Request
 from ..hub.resources import Resource, Subject
 from ..hub.targets import target
 from .accesses import Access
 from .inspecting import Naming
+
+if TYPE_CHECKING:
+    from ..answer.inspection import Inspection
+    from ..catalogue import Catalogue
 
 MOST = 200_000
 
@@ -56,6 +58,8 @@ class Population:
 
 async def of_log(accesses: Iterable[Access], naming: Naming, inspection: Inspection) -> Population:
     """Of several repos that a link may be from, each counts."""
+    from ..answer.uploads import writes
+
     found = Population()
     about = lru_cache(4096)(lambda url, method: _request(naming, url, method))
     for access in accesses:

@@ -37,7 +37,7 @@ class Type(StrEnum):
 def prefetch(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TARGET...", help="hf:org/name[@revision], ms:org/name, ms.ai:org/name"),
+        typer.Argument(metavar="TARGET", help="hf:org/name, hf:org/name@revision, ms:org/name, ms.ai:org/name"),
     ] = None,
     config: options.ConfigFile = None,
     include: Annotated[list[str] | None, typer.Option(help=f"Only these files. {_GLOB}")] = None,

@@ -31,7 +31,7 @@ def show(id: Id, config: options.ConfigFile = None, json: options.Json = False) 
 
 @app.command()
 def rm(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As `ls` shows them.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="As `ls` shows them.")] = None,
     config: options.ConfigFile = None,
     all: Annotated[bool, typer.Option("--all", help="Everything that is there.")] = False,
 ) -> int:

@@ -35,7 +35,6 @@ from ..core.errors import ConfigError
 from ..policy.index import Entry
 from ..policy.judge import Policy
 from ..policy.trace import KINDS
-from ..wiring import rulebook_of
 from ..written.units import duration
 from . import options
 from .accesses import Access, Accesses
@@ -92,6 +91,8 @@ def report(
     json: options.Json = False,
 ) -> int:
     """What the rules denied lately, what ends soon, what nobody uses."""
+    from ..wiring import rulebook_of
+
     now = time.time()
     try:
         begin = max(0.0, now - duration(since))

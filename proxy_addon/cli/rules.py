@@ -19,18 +19,24 @@ from ..policy.cases import Outcome
 from ..policy.load import RulesError, load
 from ..policy.schema import RuleFile
 from . import junit, options
-from .difference import diff
-from .licences import licences
+from .lazy import lazy
 from .output import as_json, console, counted, near, shown, tell
-from .report import report
 
-app = typer.Typer(no_args_is_help=True, help="The rules about what may be downloaded.")
-app.command()(licences)
-app.command()(diff)
-app.command()(report)
+COMMANDS = {
+    "licences": (
+        "licences:licences",
+        "What is known about licences: all of them, or one with every attribute, its source and what is not known.",
+    ),
+    "diff": (
+        "difference:diff",
+        "Replay real requests under two sets of rules: what is newly blocked, what newly allowed.",
+    ),
+    "report": ("report:report", "What the rules denied lately, what ends soon, what nobody uses."),
+}
+app = typer.Typer(cls=lazy(COMMANDS), no_args_is_help=True, help="The rules about what may be downloaded.")
 
 Where = Annotated[
-    Path | None, typer.Argument(metavar="[PATH]", help="A rule file or a directory of them; else what `rules` names.")
+    Path | None, typer.Argument(metavar="PATH", help="A rule file or a directory of them; else what `rules` names.")
 ]
 
 

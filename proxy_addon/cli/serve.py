@@ -13,6 +13,7 @@ from ..config import Listen, Settings, probe
 from . import options
 from .env import url_of
 from .exports import Format, render
+from .output import tell
 
 
 def serve(
@@ -39,10 +40,10 @@ def serve(
 def announce(settings: Settings, listening: Sequence[Listen], authority: Handout, admin: Listen | None) -> None:
     """Tell people, once the ports are open, how to use this proxy. Goes to standard error: the log may be on stdout."""
     bundle = options.bundle(settings, authority)
-    typer.echo(f"hubgate listens on {', '.join(map(str, listening))}", err=True)
+    tell(f"hubgate listens on {', '.join(map(str, listening))}")
     if admin is not None:
-        typer.echo(f"status page and metrics: http://{admin}/", err=True)
-    typer.echo("\n".join(authority.announced()), err=True)
+        tell(f"status page and metrics: http://{admin}/")
+    tell("\n".join(authority.announced()))
     if settings.auth is not None:
-        typer.echo("every client has to show a password: HTTPS_PROXY=http://USER:PASSWORD@host:port", err=True)
-    typer.echo(render(Format.SHELL, url_of(settings, listening[0]), str(bundle)), err=True)
+        tell("every client has to show a password: HTTPS_PROXY=http://USER:PASSWORD@host:port")
+    tell(render(Format.SHELL, url_of(settings, listening[0]), str(bundle)))

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..answer.inspection import Known
 from ..core.messages import Request
 from ..hub.targets import spelled
 from ..policy.facts import GATES, UNKNOWN, words
@@ -19,6 +18,9 @@ from ..policy.otherwise import Change, What, changes
 from ..policy.trace import Said, Step, Trace, trace
 from ..policy.wording import words as wording
 from .report import last_day
+
+if TYPE_CHECKING:
+    from ..answer.inspection import Known
 
 DECISIONS = {Allow: "allow", Deny: "deny", Need: "undecided"}
 _TIMES = frozenset({"revision_age"})

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..auth.users import Unfit, read
 from ..core.errors import ConfigError
 from .settings import Settings
 
@@ -21,6 +20,8 @@ def probe(settings: Settings) -> None:
     """Create `cache.dir` and check every path; raises ConfigError with all faults. Blocking; for use at start."""
     faults = [settings.fault(key, what) for key, what in _faults(settings)]
     if settings.auth is not None:
+        from ..auth.users import Unfit, read
+
         try:
             read(settings.auth)
         except Unfit as unfit:

@@ -21,7 +21,7 @@ async def get(authority):
 
     async def ask(path, reasons=(), clients=(), method="GET"):
         app = create_app(lambda: Health(tuple(reasons)), authority, Metrics(), clients)
-        listeners.append(await start(app, "127.0.0.1", 0))
+        listeners.append(await start(app, "127.0.0.1", 0, 3600.0))
         url = f"http://127.0.0.1:{listeners[-1].port}{path}"
         async with ClientSession() as session, session.request(method, url) as reply:
             return reply, await reply.text()
@@ -77,4 +77,4 @@ async def test_only_clients_are_answered(get):
 
 async def test_a_taken_port_is_an_error(authority):
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError):
-        await start(create_app(Health, authority, Metrics()), "127.0.0.1", taken.getsockname()[1])
+        await start(create_app(Health, authority, Metrics()), "127.0.0.1", taken.getsockname()[1], 3600.0)

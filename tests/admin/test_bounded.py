@@ -117,7 +117,7 @@ async def test_who_does_not_take_the_reply_goes() -> None:
 
     app = web.Application()
     app.add_routes([web.get("/", large)])
-    listening = await start(app, "127.0.0.1", 0, open=Open(life=0.5))
+    listening = await start(app, "127.0.0.1", 0, 3600.0, Open(life=0.5))
     with socket.create_connection(("127.0.0.1", listening.port)) as stalled:
         stalled.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         over = select.poll()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import inspect
 import zlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
-from proxy_addon.config.places import ConnectTo
+from proxy_addon.config import ConnectTo, Settings
 from proxy_addon.core.errors import UpstreamFailed
 from proxy_addon.core.messages import Headers
 from proxy_addon.fetch.upstream import DOWN_FOR, Throttled, Upstream, location_of
@@ -16,6 +18,7 @@ from tests.engine.rig import Clock
 from tests.hub import Scripted, Splice, TestHub
 
 P = "https://plain.example"
+patient = partial(Upstream, connect_timeout=20.0, stall_timeout=60.0, max_connections=64)
 
 
 class Counted:
@@ -37,12 +40,10 @@ def meter() -> Counted:
 
 @pytest.fixture
 async def upstream(hub: TestHub, meter: Counted, clock: Clock) -> AsyncIterator[Upstream]:
-    made = Upstream(
+    made = patient(
         meter=meter,
         connect_to=ConnectTo(((None, None, "127.0.0.1", hub.port),)),
         ca_file=str(hub.ca_pem),
-        connect_timeout=20,
-        stall_timeout=60,
         clock=clock,
         timer=clock.timer,
     )
@@ -160,7 +161,7 @@ async def test_a_wait_is_one_persons(hub: TestHub, upstream: Upstream, clock: Cl
 
 
 async def test_a_certificate_of_nobody_we_know(hub: TestHub, meter: Counted) -> None:
-    upstream = Upstream(meter=meter, connect_to=ConnectTo(((None, None, "127.0.0.1", hub.port),)))
+    upstream = patient(meter=meter, connect_to=ConnectTo(((None, None, "127.0.0.1", hub.port),)))
     await upstream.start()
     try:
         with pytest.raises(UpstreamFailed, match=r"TLS to plain\.example failed"):
@@ -175,7 +176,7 @@ async def test_a_corporate_proxy_may_have_a_private_address(hub: TestHub, meter:
     hub.script("/x", Scripted(200, {}, "x"))
     with Splice(hub.port) as splice:
         port = splice.url.rpartition(":")[2].rstrip("/")
-        upstream = Upstream(meter=meter, connect_to=ConnectTo(), ca_file=str(hub.ca_pem), proxy=f"http://{name}:{port}")
+        upstream = patient(meter=meter, connect_to=ConnectTo(), ca_file=str(hub.ca_pem), proxy=f"http://{name}:{port}")
         await upstream.start()
         try:
             assert await (await upstream.open("GET", f"{P}/x")).whole(10) == b"x"
@@ -191,3 +192,10 @@ def test_a_redirect_to_what_cannot_be_taken_apart_is_no_url(target: str) -> None
     with pytest.raises(UpstreamFailed, match="no URL"):
         location_of("https://huggingface.co/a/b", Headers((("Location", target),)))
     assert location_of("https://huggingface.co/a/b", Headers((("Location", "c?d"),))) == "https://huggingface.co/a/c?d"
+
+
+def test_its_timeouts_have_their_defaults_in_the_schema_alone() -> None:
+    named = inspect.signature(Upstream).parameters
+    shared = set(named) & set(type(Settings().upstream).model_fields)
+    assert {"connect_timeout", "stall_timeout", "max_connections"} <= shared
+    assert {named[name].default for name in shared} <= {inspect.Parameter.empty, None}
