@@ -54,7 +54,7 @@ class Documents:
 
     async def answer(self, request: Request, doc: Document) -> Reply:
         repo, own = _listed(doc) or self._key(doc), has_credentials(request)
-        who = self.confided.holder(request, doc)
+        who = self.confided.holder(request, doc) if own else None
         if forbids_storing(request):
             return await self._relayed(request, doc, who)
         held = who is not None and self.confided.holds(request, doc, who)

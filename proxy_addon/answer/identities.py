@@ -23,7 +23,7 @@ from ..hub.xet import Identity, identities, identity
 from .means import Means
 from .promised import Promised
 
-_MARK = b'"xetHash"'
+_HASH, _MARK = "x-xet-hash", b'"xetHash"'
 _AT_ONCE = 1000  # that one listing may teach
 LARGEST = 4 * 1024 * 1024  # bytes of a listing, as it travels and inflated
 _ZIPPED = frozenset({"gzip", "deflate"})
@@ -59,9 +59,10 @@ class Identities:
 
     def learn_head(self, headers: Headers) -> None:
         """From the head of an answer about one file."""
-        if "x-xet-hash" in headers:
-            size, digest = delta_bytes(headers.get("x-linked-size")), (headers.get("x-linked-etag") or "").strip('"')
-            self.learn(identity(headers.get("x-xet-hash"), digest, size))
+        for name, _ in headers.fields:  # each warm hit passes here, and has no other use for an index of its head
+            if name.lower() == _HASH:
+                digest = (headers.get("x-linked-etag") or "").strip('"')
+                return self.learn(identity(headers.get(_HASH), digest, delta_bytes(headers.get("x-linked-size"))))
 
     def overhear(self, reply: Reply) -> None:
         """From JSON, in passing."""

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 BURST = 10
 EACH = 6.0  # seconds
@@ -81,6 +82,7 @@ class Attempts:
         return place
 
 
+@lru_cache(1024)
 def network(address: str) -> str:
     """What counts as one: an IPv4 address, or the /64 that a machine has all the addresses of (RFC 4291)."""
     found = ipaddress.ip_address(address.partition("%")[0])

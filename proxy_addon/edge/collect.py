@@ -12,7 +12,7 @@ from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.layers.http import DropStream
 from mitmproxy.proxy.layers.http._events import RequestData, RequestEndOfMessage, RequestProtocolError
 
-from proxy_addon.core.messages import BODY_LIMIT
+from proxy_addon.core.messages import BODY_LIMIT, Request
 from proxy_addon.core.status import Detail
 
 from . import framing
@@ -27,6 +27,7 @@ NO_ROOM = Refusal(503, "too many request bodies are under way, try again", Detai
 
 class CollectStream(ReplyStream):
     held: Held | None = None
+    bodiless: Request | None = None  # the request without its body, once that has come
 
     def respond(self, exchange: Exchange) -> layer.CommandGenerator[None]:
         """The request is whole."""
@@ -53,9 +54,8 @@ class CollectStream(ReplyStream):
         elif isinstance(event, RequestEndOfMessage):
             self.client_state = self.state_done
             if self.held is not None:  # no name for the body here: it would be held until the answer is sent
-                self.exchange.request = replace(
-                    self.exchange.request, body=Whole.of(bytes(self.request_body_buf), self.held)
-                )
+                self.bodiless = self.exchange.request
+                self.exchange.request = replace(self.bodiless, body=Whole.of(bytes(self.request_body_buf), self.held))
                 self.request_body_buf.clear()
             yield from self.respond(self.exchange)
 
@@ -65,5 +65,4 @@ class CollectStream(ReplyStream):
         if self.held is None or self.exchange is None or self.message is None:
             return
         self.held = self.message.data.content = None
-        if self.exchange.request.body:
-            self.exchange.request = replace(self.exchange.request, body=b"")
+        self.exchange.request = self.bodiless or self.exchange.request

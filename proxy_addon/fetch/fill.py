@@ -196,7 +196,7 @@ class Fill:
         self.error = self.error or FillOver("the fill is over")  # for who joins too late
         for task in self._transfers | ({self._proving} if self._proving else set()):
             task.cancel()
-        self.pieces.notify_all()
+        self.pieces.let_go()
         self._blobs.unpin(self.manifest.blob)
 
     def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:

@@ -47,6 +47,7 @@ class Pieces:
         self.came = Counter[int]()  # how often each was stored
         self._waiters: dict[int, set[asyncio.Future[None]]] = {}
         self._spare: list[bytearray] = []
+        self._most = _SPARE
 
     @property
     def all_stored(self) -> bool:
@@ -137,6 +138,13 @@ class Pieces:
         """Nothing is on its way: no buffers are needed."""
         self._spare.clear()
 
+    def let_go(self) -> None:
+        """It is over. Who still reads has what he reads; what has ended lies in cycles, which are taken apart late."""
+        self._most = 0
+        self.notify_all()
+        self.landing.clear()
+        self._spare.clear()
+
     def take_all(self) -> range:
         self.absent.clear()
         return range(self.manifest.pieces)
@@ -187,6 +195,6 @@ class Pieces:
         if landing is None:
             return
         landing.done = True
-        if not landing.views and len(landing.buffer) == PIECE and len(self._spare) < _SPARE:
+        if not landing.views and len(landing.buffer) == PIECE and len(self._spare) < self._most:
             self._spare.append(landing.buffer)
             landing.buffer = bytearray()

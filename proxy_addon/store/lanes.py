@@ -110,6 +110,8 @@ async def _settled[T](job: Future[T]) -> T:
         waiting.add_done_callback(_heard)
         await asyncio.wait((waiting,))
         raise
+    finally:
+        del job, waiting  # a fault that leads back to itself would hold, until it is collected, what was to be written
 
 
 def _heard(job: asyncio.Future[Any]) -> None:

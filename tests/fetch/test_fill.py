@@ -213,7 +213,7 @@ async def test_of_a_piece_that_comes_again_wrong_nothing_goes_out_from_the_wrong
     del bench.blobs.pieces[manifest.blob, 1]
     wrong = bytearray(data)
     wrong[PIECE + 2 * UNIT + 5] ^= 1
-    slow = Script(bytes(wrong), gate=asyncio.Event(), pause=PIECE - 1)
+    slow = Script(bytes(wrong), gate=asyncio.Event(), pause=PIECE - Script.chunk)
     fill, _ = await bench.fills.join(manifest, slow)
     body = BlobBody(bench.blobs, manifest, PIECE, len(data), fill=fill)
     assert slow.gate is not None
@@ -371,6 +371,19 @@ async def test_without_a_disk_memory_is_bounded_by_the_readers() -> None:
             most = max(most, len(fill.pieces.landing))
     body.close()
     assert read == len(data) and most <= 4 * NEAR
+
+
+@pytest.mark.parametrize("disk", [DictBlobs(), Refusing()], ids=["disk", "none"])
+async def test_a_fill_that_is_over_keeps_no_buffers(disk: DictBlobs) -> None:
+    bench, source = Bench(disk), Script(DATA)
+    fill, _ = await bench.fills.join(Manifest(name_of(DATA), len(DATA)), source)
+    body = await bench.body(source)
+    await exactly(body, 2 * PIECE)
+    assert fill.pieces.landing or fill.pieces._spare
+    body.close()
+    fill.cancel(UpstreamFailed("on purpose"))
+    await bench.idle()
+    assert not fill.pieces.landing and not fill.pieces._spare
 
 
 async def test_without_a_disk_a_part_is_not_kept_behind_its_reader() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from proxy_addon.core.messages import Buffer
 from proxy_addon.store.blobs import DiskBlobs, Pins
 from proxy_addon.store.contract import PIECE, Manifest
 from proxy_addon.store.index import Index
@@ -22,6 +24,7 @@ from proxy_addon.store.shelf import Shelf
 from proxy_addon.store.verified import VerifiedPieces
 
 from ..contracts.samples import MIB, content, fill, response
+from ..engine.rig import until
 from .conftest import Clock, Opener
 
 
@@ -257,3 +260,27 @@ async def test_the_end_waits_for_no_thread_that_was_never_begun(readers: int) ->
     await asyncio.to_thread(lanes.close)
     closed = {shelf.closed.get_nowait() for _ in range(shelf.closed.qsize())}
     assert {name for name in closed if "read" in name} == {f"store-read_{number}" for number in range(readers)}
+
+
+@pytest.mark.parametrize("lane", ["write", "write_pieces"])
+async def test_what_could_not_be_written_is_not_held_by_the_fault(lane: str) -> None:
+    class Lent(bytearray):
+        pass
+
+    def refuses(data: Buffer) -> None:
+        raise OSError("no space left")
+
+    async def written() -> weakref.ref[Lent]:
+        data = Lent(PIECE)
+        with pytest.raises(OSError, match="no space left"):
+            await getattr(lanes, lane)(refuses, memoryview(data))
+        return weakref.ref(data)
+
+    lanes = Lanes()
+    gc.disable()
+    try:
+        found = await written()
+        await until(lambda: found() is None, "the end of what was lent")
+    finally:
+        gc.enable()
+        lanes.close()
