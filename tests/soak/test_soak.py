@@ -31,7 +31,7 @@ def test_a_short_run_among_all_sorts_of_faults(capsys: pytest.CaptureFixture[str
     ledger = outcome.ledger
     assert len(ledger.troubles) >= 5 and all(trouble.end < time.monotonic() for trouble in ledger.troubles)
     assert sum(count for (_, what), count in ledger.requests.items() if what.startswith("right")) > 50
-    assert ledger.requests["without the hub", "right"] == outcome.reckoning.complete > 10
+    assert ledger.requests["without the hub", "right"] == outcome.reckoning.complete > 0
     assert outcome.keeper.running == [None, None] and outcome.kept is None
     assert not outcome.keeper.folder.exists()
     assert f"seed {order.seed}" in capsys.readouterr().out
