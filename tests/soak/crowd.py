@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin, urlsplit
 
+from proxy_addon.fetch.addresses import is_literal
+
 from . import actions
 from .judge import Reading, Verdict, Want
 from .keeper import Keeper
@@ -151,6 +153,7 @@ class Client:
             and head.status in (301, 302, 303, 307, 308)
             and want.hops < 5
             and "location" in head.fields
+            and not is_literal(urlsplit(head.fields["location"]).hostname or "")  # `connect_to` leads it to the hub
         ):
             return await self.asked(self._redirected(want, head.fields["location"]), manner, which)
         return got

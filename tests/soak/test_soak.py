@@ -5,14 +5,16 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.soak import report
-from tests.soak.crowd import Client, Got
+from tests.soak.crowd import Client, Got, Manner
 from tests.soak.judge import Reading, Verdict, Want
 from tests.soak.ledger import KINDS, Ledger
 from tests.soak.stage import Order, drawn, run
+from tests.soak.wire import Head
 from tests.soak.world import Version
 
 DATA = random.Random(1).randbytes(200_000)
@@ -130,6 +132,31 @@ class Asker(Client):
 async def fault_of(ledger: Ledger, want: Want, outcome: str) -> list[str]:
     await Asker(ledger, Got(Verdict(outcome))).served(want)
     return [fault.kind for fault in ledger.faults]
+
+
+class Led(Client):
+    """Is led there by whatever it asks first."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(1, None, Ledger(), None, random.Random(1))  # type: ignore[arg-type]
+        self.location, self.hosts = location, list[str]()
+
+    async def _exchange(self, want: Want, manner: Manner, which: int, since: float) -> Got:
+        self.hosts.append(urlsplit(want.url).hostname or "")
+        status = 302 if len(self.hosts) == 1 else 200
+        return Got(Verdict(f"status {status}"), head=Head(status, {"location": self.location}))
+
+
+@pytest.mark.parametrize(("location", "outcome", "hosts"), [
+    ("https://us.aws.cdn.hf.co/x", "status 200", ["huggingface.co", "us.aws.cdn.hf.co"]),
+    ("/x", "status 200", ["huggingface.co", "huggingface.co"]),
+    ("https://127.0.0.1:1/x", "status 302", ["huggingface.co"]),
+    ("https://[::1]/x", "status 302", ["huggingface.co"]),
+])  # fmt: skip
+async def test_a_client_is_led_to_names_alone(location: str, outcome: str, hosts: list[str]) -> None:
+    client = Led(location)
+    assert (await client.asked(FILE, Manner(), door=0)).verdict.outcome == outcome
+    assert client.hosts == hosts
 
 
 async def test_who_is_not_served_is_told_unless_a_trouble_excuses_it() -> None:
