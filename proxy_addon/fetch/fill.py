@@ -147,7 +147,7 @@ class Fill:
 
     def _next_run(self) -> range | None:
         """The run of missing pieces nearest to a reader's need. When places are scarce each fill has one."""
-        if self._transfers and (self._slots.locked() or len(self._transfers) >= self._connections):
+        if self.error is not None or len(self._transfers) >= (1 if self._slots.locked() else self._connections):
             return None
         absent, needs = self.pieces.absent, [want.span for want in self._wants]
         if self._worth_finishing():
@@ -276,7 +276,7 @@ class Fill:
             self._discarded, blob = True, self.manifest.blob
             with self.pieces.whole() as landed:
                 try:
-                    await (self._blobs.condemn(blob, wrong.found, landed) if wrong else self._blobs.drop(blob))
+                    await (self._blobs.condemn(blob, wrong.found, landed) if wrong else self._blobs.renounce(blob))
                 except OSError as fault:  # whoever resumes it finds out as we did
                     self._refused(f"{blob} is wrong, and stays", fault)
 

@@ -145,6 +145,16 @@ class DiskBlobs:
             self._stale(blob)
             self._memory.drop(bytes_key(blob))
 
+    async def renounce(self, blob: str) -> None:
+        self._stale(blob)
+        try:
+            found = await self._lanes.write(self._index.condemn, blob, proven=False)
+            if found is not None and not found.sealed:
+                await self._lanes.write_pieces(self._held.drop, blob)
+        finally:
+            self._stale(blob)
+            self._memory.drop(bytes_key(blob))
+
     async def condemn(self, blob: str, found: str, landed: Mapping[int, Buffer]) -> None:
         self._stale(blob)
         try:

@@ -135,8 +135,12 @@ class Blobs(Protocol):
         """Forget the blob and its pieces; open readers keep what they have open."""
         ...
 
+    async def renounce(self, blob: str) -> None:
+        """`drop` a blob, unless it is sealed by now: another process has brought and proven it."""
+        ...
+
     async def condemn(self, blob: str, found: str, landed: Mapping[int, Buffer]) -> None:
-        """`drop` a blob that is not what its id says but `found`; it may be kept aside for people, with `landed`,
+        """`renounce` a blob that is not what its id says but `found`; it may be kept aside for people, with `landed`,
         pieces that were never written."""
         ...
 

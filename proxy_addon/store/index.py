@@ -155,10 +155,11 @@ class Index(Shelf):
             for blob in blobs:
                 self._forget(change, blob)
 
-    def condemn(self, blob: str) -> Manifest | None:
-        """Forget it, and tell every process so; what was on record, None if somebody was first."""
+    def condemn(self, blob: str, *, proven: bool) -> Manifest | None:
+        """Forget it, and tell every process so; what was on record, None if somebody was first. What is sealed is
+        forgotten only if `proven` says so."""
         with self._change() as change:
-            if (manifest := self.manifest(blob)) is not None:
+            if (manifest := self.manifest(blob)) is not None and (proven or not manifest.sealed):
                 self._forget(change, blob)
                 change.execute("UPDATE Tally SET n = n + ? WHERE tag = 'condemned'", (manifest.sealed,))
         return manifest

@@ -168,10 +168,13 @@ class VerifiedPieces:
         return _difference(by, manifest, piece.number, data, piece.digests)
 
     def condemn(self, case: Case, landed: Mapping[int, Buffer] | None = None) -> None:
-        """The blob is wrong as a whole: set aside what is here of it, and `landed`, pieces that were never written."""
+        """The blob is wrong as a whole: set aside what is here of it. Or that is wrong which a fill has brought: then
+        with `landed`, pieces that were never written, and not what another process has proven meanwhile."""
         blob = case.manifest.blob
         small = self._index.small(blob)
-        found = self._index.condemn(blob)
+        found = self._index.condemn(blob, proven=landed is None)
+        if found is not None and found.sealed and landed is not None:
+            return
         contents = dict[int, Path | Buffer](self._pieces.expel(blob))
         if small is not None:
             contents[0] = small

@@ -118,8 +118,12 @@ class DictBlobs:
             for at in [at for at in kept if at[0] == blob]:
                 del kept[at]
 
+    async def renounce(self, blob: str) -> None:
+        if blob not in self.manifests or not self.manifests[blob].sealed:
+            await self.drop(blob)
+
     async def condemn(self, blob: str, found: str, landed: Mapping[int, Buffer]) -> None:
-        await self.drop(blob)
+        await self.renounce(blob)
 
     async def files(self, manifest: Manifest) -> list[tuple[str, int]]:
         return []

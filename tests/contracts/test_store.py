@@ -208,6 +208,22 @@ async def test_public_can_change(store: Store) -> None:
 
 
 @pytest.mark.parametrize("size", [10, PIECE + 1])
+@pytest.mark.parametrize("way", ["renounce", "condemn"])
+async def test_what_is_proven_is_given_up_for_no_fill(store: Store, way: str, size: int) -> None:
+    async def give_up(blob: str) -> None:
+        await (store.blobs.renounce(blob) if way == "renounce" else store.blobs.condemn(blob, "", {0: b"y"}))
+
+    part, proven = await fill(store.blobs, "a", b"x" * size, seal=False), await fill(store.blobs, "b", b"z" * size)
+    for blob in ("a", "b", "unknown"):
+        await give_up(blob)
+    assert await store.blobs.manifest("a") is None and await store.blobs.present("a") == set()
+    with pytest.raises(PieceMissing):
+        await read_all(store.blobs, part)
+    assert await store.blobs.manifest("b") == proven
+    assert await read_all(store.blobs, proven) == b"z" * size
+
+
+@pytest.mark.parametrize("size", [10, PIECE + 1])
 async def test_drop_forgets_all_of_one_blob(store: Store, size: int) -> None:
     manifest, other = await fill(store.blobs, "b", b"x" * size), await fill(store.blobs, "b2", b"z" * size)
     await store.blobs.drop("b")

@@ -296,6 +296,28 @@ async def test_another_representation_ends_the_fill_and_what_came_of_it() -> Non
     assert bench.blobs.manifests == {}
 
 
+@pytest.mark.parametrize("lie", ["bytes", "representation"])
+async def test_what_another_process_has_proven_meanwhile_stays(lie: str) -> None:
+    data = DATA[: 2 * PIECE + 100]
+    wrong = data[:-1] + bytes([data[-1] ^ 1]) if lie == "bytes" else data
+    bench, source, name = Bench(), Script(wrong, gate=asyncio.Event()), name_of(data)
+    assert source.gate is not None
+    reader = asyncio.create_task(cut_short(await bench.body(source, blob=name)))
+    await until(lambda: source.open_answers, "a fill that waits for its upstream")
+    other = bench.blobs
+    for index in range(3):
+        await other.write_piece(name, index, data[index * PIECE : (index + 1) * PIECE])
+    await other.seal(name, public=True)
+    if lie == "representation":
+        source.cuts, source.fault = [], IntegrityError("another representation")
+        source.data = b""
+    source.gate.set()
+    await reader
+    await bench.idle()
+    assert other.manifests[name].sealed and await other.present(name) == {0, 1, 2}
+    assert await bench.read(Script(data)) == data
+
+
 async def test_who_leaves_early_stops_what_nobody_wants() -> None:
     data = content(24 * PIECE)
     bench, source = Bench(connections=2), Script(data, gate=asyncio.Event())

@@ -64,7 +64,7 @@ class Reading:
     _last: int | None = None  #: past the last byte, by Content-Range
     _text: bytearray = field(default_factory=bytearray)
     _wrong: str = ""
-    _lie: bool = False  #: the head was right, bytes were not
+    _lie: bool = False  #: the head was right but for the length, and what it is the head of is not
     _until: float = 0.0
 
     @property
@@ -110,6 +110,7 @@ class Reading:
         length = self.fields.get("content-length", "")
         if length.isdigit():
             self._left = [one for one in self._left if self._length(one) == int(length)]
+            self._lie = self._lie or not (self._left or self._wrong)  # the hub's own head is passed on before the bytes
             self._need(f"Content-Length {length}, not as long as the file")
 
     def _length(self, one: Version) -> int:

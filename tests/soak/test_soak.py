@@ -62,12 +62,22 @@ def test_a_right_reply_is_right_and_a_cut_one_is_a_prefix() -> None:
         ({}, NEW.data[:-1] + b"\0", True),
         ({}, NEW.data[:70_000] + b"\0", False),
         ({}, NEW.data[:-5], True),
+        ({"content-length": "62"}, b"", False),
         ({"content-length": str(len(DATA) - 5)}, NEW.data[:-5], True),
         ({}, OLD.data, True),
         ({"etag": '"old"'}, NEW.data, True),
         ({"x-repo-commit": "c" * 40}, NEW.data, True),
     ],
-    ids=["a byte", "a byte, then cut", "short", "short and said so", "of a commit", "ETag", "commit"],
+    ids=[
+        "a byte",
+        "a byte, then cut",
+        "short",
+        "another length, then cut",
+        "short and said so",
+        "of a commit",
+        "ETag",
+        "commit",
+    ],
 )
 def test_wrong_bytes_are_told(head: dict[str, str], body: bytes, whole: bool) -> None:
     verdict = judged(FILE, 200, HEAD | head, body, whole)
