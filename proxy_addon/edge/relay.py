@@ -13,7 +13,8 @@ from mitmproxy.proxy.layers.tls import ClientTLSLayer, parse_client_hello
 
 from .contract import Engine
 from .intake import normal
-from .plaintext import Called, Plaintext
+from .plaintext import Plaintext
+from .prior import Called
 
 #: Bytes of a TLS hello: OpenSSL takes twice that, clients send one or two thousand.
 HELLO_LIMIT = 64 * 1024

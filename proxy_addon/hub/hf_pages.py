@@ -28,12 +28,13 @@ _OWN = frozenset({
     "search", "settings", "sitemap.xml", "static", "storage", "subscribe", "support", "tasks", "terms-of-service",
     "webhooks", "welcome",
 })  # fmt: skip
+_ATTACHED = ("uploads",)  # pictures and videos for discussions
 
 
 def page(hub: str, parts: tuple[str, ...]) -> Subject | None:
     """What the path of a page seems to be about. Raises `paths.Ambiguous` for a name that hides a slash."""
     first, rest = (parts[0], parts[1:]) if parts and parts[0] in TYPES else ("models", parts)
-    if not rest or (rest is parts and unescaped(rest[0]).lower() in _OWN):
+    if not rest or parts == _ATTACHED or (rest is parts and unescaped(rest[0]).lower() in _OWN):
         return None
     cut = length(rest, _VERBS)
     repo, verb, tail = Repo(hub, first, joined(rest[:cut])), rest[cut : cut + 1], rest[cut + 1 :]

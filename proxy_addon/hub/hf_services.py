@@ -23,7 +23,7 @@ _CDN = ("cdn.hf.co", ".cdn.hf.co")  # how they end
 _WITH_ASSETS = frozenset({"rows", "first-rows", "search", "filter"})  # their bodies hold signed links
 _ASSETS = frozenset({"assets", "cached-assets"})
 _BEFORE_A_MODEL = {"models": 1, "status": 1, "pipeline": 2}  # segments that come before its name
-_WRITTEN = frozenset({"xorbs", "shards"})  # of the CAS
+_WRITTEN = frozenset({"xorbs", "xorb-grants", "xorb-commits", "shards", "xorb", "shard"})  # of the CAS, now and once
 _OWNER = re.compile(r"[0-9a-f]{24}\Z")
 
 

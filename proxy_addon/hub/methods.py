@@ -20,7 +20,13 @@ def otherwise(method: str, found: Passed, got: Resource) -> Passed:
     """`found`, what the URL is to `method`, with what may be had by it; `got`: what it is to GET."""
     if method == "OPTIONS":
         return Passed(found.hub, Kind.PLAIN, None, subject_of(found), got if _gives(got) else None)
-    return found if found.writes or not _gives(got) else replace(found, read=got)
+    return found if found.writes or not _gives(got) or _tells_all(found, got) else replace(found, read=got)
+
+
+def _tells_all(found: Passed, got: Resource) -> bool:
+    """Both are about the same repo and no file: to be judged alike, and a body may be large (audio to be computed)."""
+    subject = subject_of(found)
+    return subject is not None and subject == subject_of(got) and subject.path is None and not subject.digest
 
 
 def _gives(got: Resource) -> bool:

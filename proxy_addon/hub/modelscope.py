@@ -64,10 +64,11 @@ def classify(method: str, host: str, path: str, query: str, body_digest: str = "
     if host in HOME_HOSTS:
         return one_reading(home, parts, ms_pages.WORDS)
     of_files = host.startswith("cdn-lfs")
-    told = None if of_files else subject_of(home(usual(parts, ms_pages.WORDS)))
+    found = None if of_files else home(usual(parts, ms_pages.WORDS))
+    told = None if found is None else subject_of(found)
     told = told if told is not None and told.certain else None
     if method not in READS:
-        return Passed(HUB, Kind.UPLOAD, None, told)
+        return Passed(HUB, Kind.UPLOAD, None, told, writes=isinstance(found, Passed) and found.writes)
     if (digest := digest_in(parts)) is not None:
         return Blob(HUB, f"sha256:{digest}")
     return Secret(HUB, Kind.BLOB) if of_files else _plain(host, path, query, told)
@@ -93,8 +94,10 @@ def _home(method: str, host: str, path: str, query: str, parts: tuple[str, ...])
             return Document(HUB, f"api:{HUB}:{site_of(host)}:acceleration", None, "static")
         case ("api", "v1", "repos", kind, owner, name, *rest) if kind in _TYPES and method not in READS:
             repo = _repo(host, kind, (owner, name))
-            writes = method == "POST" and rest[:1] == ["commit"]
-            return Passed(HUB, Kind.UPLOAD, repo, ms_pages.asked(repo, query), writes=writes)
+            writes = (method, *rest[:1]) in ms_pages.STORED
+            return Passed(HUB, Kind.UPLOAD, repo, ms_pages.stored(repo, tuple(rest), query), writes=writes)
+        case ("api", "v1", "models", "aigc", *rest) if (method, *rest) in ms_pages.NAMELESS:
+            return Passed(HUB, Kind.UPLOAD, writes=True)
         case ("api", "v1", kind, *rest) if kind in _TYPES and rest:
             return _of_repo(method, host, path, query, kind, tuple(rest))
         case ("openapi", "v1", kind, *names) if kind in _TYPES and len(names) == ms_pages.length(tuple(names)) == 2:

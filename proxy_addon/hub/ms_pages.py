@@ -22,6 +22,10 @@ WRITTEN = frozenset({("PUT", ""), ("DELETE", ""), ("DELETE", "repo"), ("DELETE",
 CHANGED = frozenset({("POST", "deploy"), ("POST", "stop"), ("PATCH", "settings")}) | {
     (method, what) for method in ("POST", "PUT", "PATCH", "DELETE") for what in ("secrets", "variables")
 }
+#: With what they upload: below `/api/v1/repos/{type}/{id}/`, on the host of LFS too; and below `/api/v1/models/aigc/`,
+#: where the body says which repo is meant.
+STORED = frozenset({("POST", "commit"), ("PUT", "blobs")})
+NAMELESS = frozenset({("PUT", "weights"), ("POST", "repo", "tag")})
 
 _API_TYPES = (*TYPES, "skills")
 _VERBS = frozenset(
@@ -54,6 +58,11 @@ def told(repo: Repo, tail: tuple[str, ...], query: str) -> Subject:
         case ("archive", _, *rev) if rev:
             return about(repo, joined(tuple(rev), slashes=True), "archive.zip")
     return asked(repo, query, tail == ("repo",))
+
+
+def stored(repo: Repo, tail: tuple[str, ...], query: str) -> Subject:
+    """What a call below `/api/v1/repos/` is about, that writes: a commit is to a branch."""
+    return about(repo, joined(tail[1:], slashes=True)) if tail[:1] == ("commit",) and tail[1:] else asked(repo, query)
 
 
 def call(hub: str, site: str, parts: tuple[str, ...], query: str) -> Subject | None:

@@ -5,6 +5,8 @@ which the beginning is left out (`heads/dev`, `pr/1`), by what somebody has chec
 those nobody promises, and a rule for `dev` would not know them again: they are refused, and so is what can be no ref's
 name at all (git-check-ref-format(1)). What is really called `heads/dev` has a name, too: `refs/heads/heads/dev`. A
 commit's id may be shortened, in either case: which commit that is says the hub, and rules for it ask.
+
+Where a hub itself gives a revision a second name, and clients use it, both are the one that rules know.
 """
 
 from __future__ import annotations
@@ -13,10 +15,18 @@ import re
 
 from .paths import Ambiguous
 
+#: Every repo of Hugging Face has the trunk `main`, and the hub's own JavaScript asks for HEAD; by `~parquet` DuckDB,
+#: Polars and fsspec ask for what the hub has made of a data set.
+_SECOND_NAMES = {"huggingface": {"HEAD": "main", "~parquet": "refs/convert/parquet"}}
 _NO_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|(?:\A|/)\.|(?:\.|\.lock)(?:/|\Z)|\A@\Z", re.IGNORECASE)
 _LACKS_REFS = re.compile(r"(?:(?:heads|tags|remotes|convert)/|pr/[0-9]+\Z)", re.IGNORECASE)
-_CHECKED_OUT = re.compile(r"(?:[A-Z]+_)?HEAD", re.IGNORECASE)
+_CHECKED_OUT = re.compile(r"(?:[A-Z]+_)*HEAD")  # `lm_head` is a name like others
 _BARE = re.compile(r"refs(?:/(?:heads|tags|remotes|pr|convert))?", re.IGNORECASE)
+
+
+def known_as(hub: str, rev: str) -> str:
+    """By the name that rules know."""
+    return _SECOND_NAMES.get(hub, {}).get(rev, rev)
 
 
 def check(rev: str) -> None:

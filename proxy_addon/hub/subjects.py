@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from . import revisions
 from .paths import Ambiguous, plain, unescaped, without_git
 from .resources import (
     Batch,
@@ -51,7 +52,7 @@ def about(repo: Repo, rev: str | None = None, path: str | None = None, *, certai
         repo = replace(repo, id=id)
     if rev is not None and rev.startswith("refs") and (found := _REF.match(f"{rev}/{path}" if path else rev)):
         rev, path = found[1], found[2]
-    return Subject(repo, rev, path, certain=certain)
+    return Subject(repo, None if rev is None else revisions.known_as(repo.hub, rev), path, certain=certain)
 
 
 def at_revision(repo: Repo, tail: tuple[str, ...], *, single: bool = False, certain: bool = True) -> Subject:

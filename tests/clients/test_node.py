@@ -49,6 +49,7 @@ def _of(repo: Repo, xet: bool) -> dict[str, Any]:
             path: hashlib.sha256(file.source.read(0, file.size)[PART]).hexdigest() for path, file in asked.items()
         },
         "snapshot": {path: file.source.sha256 for path, file in whole.items()},
+        "commit": repo.head,
         "absent": None,
     }
 

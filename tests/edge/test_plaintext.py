@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy_addon.edge.plaintext import KEPT, Called, Plaintext
+from proxy_addon.edge.plaintext import KEPT, Plaintext
+from proxy_addon.edge.prior import Called
 
 HUB = "hub.example"
 CALLING = [
@@ -27,7 +28,9 @@ CALLING = [
     b"FETCH  http://hub.example?x HTTP/1.1\r\n\r\n",
     b"CONNECT hub.example:443 HTTP/1.1\r\nHost: a.example\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: hub.example\r\n\r\n",
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00",
+    b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00",
+    b"PRI * HTTP/2.0\r\nHost: a.example\r\n\r\nSM\r\n\r\n",
+    b"\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMA\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost:" + b" " * (KEPT + 20) + b"hub.example\r\n\r\n",
     b"GET http://" + b"u" * (KEPT + 20) + b"@hub.example/ HTTP/1.1\r\n\r\n",
@@ -44,6 +47,8 @@ OTHERS = [
     b" " * (3 * KEPT) + b"\n" + b"x" * (3 * KEPT) + b"Host: hub.example",
     b"Host:",
     b"CONNECT",
+    b"PRI",
+    b"PRI * of nothing\r\n",
     b"GET http://",
     b"",
 ]

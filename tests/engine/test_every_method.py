@@ -148,7 +148,13 @@ async def test_bytes_that_nobody_can_place(hub: TestHub, ruled: Ruled) -> None:
     assert not hub.requests()
 
 
-@pytest.mark.parametrize("what", ["xorbs/default/" + "0" * 64, "shards"])
+XORB = "default/" + "0" * 64
+
+
+@pytest.mark.parametrize(
+    "what",
+    [f"xorbs/{XORB}", f"xorb-grants/{XORB}", f"xorb-commits/{XORB}/grant/1", "shards", f"xorb/{XORB}", f"shard/{XORB}"],
+)
 async def test_what_is_uploaded_to_the_cas_goes_by(hub: TestHub, ruled: Ruled, what: str) -> None:
     r = await ruled(NONCOMMERCIAL)
     for place in (f"v1/{what}", what):

@@ -45,7 +45,8 @@ OF_DEV = [
         "x/.dev",
         "dev?",
     ),
-    *("refs", "refs/heads", "HEAD", "head", "@", "FETCH_HEAD", "ORIG_HEAD", "HEAD^{/dev}", "pr/1", "convert/parquet"),
+    *("refs", "refs/heads", "@", "FETCH_HEAD", "CHERRY_PICK_HEAD", "HEAD^{/dev}", "HEAD~1", "pr/1", "convert/parquet"),
+    *("~dev", "~parquet~1", "dev~parquet"),
     *("dev*", "de[v]", "refs/heads/dev^0", "refs/heads/dev~0", "REFS/heads/dev^0"),
 ]
 OF_HUGGINGFACE = [
@@ -71,6 +72,7 @@ OF_MODELSCOPE = [
     "/models/acme/tiny/file/view/{}/config.json",
 ]
 SITES = [(H, OF_HUGGINGFACE), (M, OF_MODELSCOPE)]
+SECOND = {"HEAD": "main", "~parquet": "refs/convert/parquet", "%7Eparquet": "refs/convert/parquet"}
 
 
 def is_malformed(got: object) -> bool:
@@ -115,17 +117,48 @@ async def test_a_comparison_shows_both_sides(hub: TestHub, ruled: Ruled) -> None
     ):
         for method in ("GET", "POST", "OPTIONS"):
             assert is_denied(await answered(r, method, url + told), "no-dev"), told
-    for told in ("main..dev%5E0", "dev~0..main", "main..", "..dev", "HEAD..main", "main....dev"):
+    for told in ("main..dev%5E0", "dev~0..main", "main..", "..dev", "FETCH_HEAD..main", "main....dev"):
         got = await answered(r, "GET", url + told)
         assert isinstance(got, Got) and got.status == 400, told
     assert not hub.requests()
     assert (await r.get(f"{url}main..refs/pr/1")).status == 404, "this hub has no comparisons"
 
 
+@pytest.mark.parametrize("spelled", SECOND)
+async def test_a_second_name_that_the_hub_gives_is_the_first_for_rules(
+    hub: TestHub, ruled: Ruled, spelled: str
+) -> None:
+    repo = hub.repo("acme/tiny")
+    repo.refs["refs/convert/parquet"] = repo.head
+    r = await ruled(OPEN)
+    for path in (
+        "/acme/tiny/resolve/{}/config.json",
+        "/api/models/acme/tiny/revision/{}",
+        "/api/models/acme/tiny/tree/{}",
+    ):
+        got = await r.get(H + path.format(spelled))
+        assert got.status == 200 and got.header("X-Repo-Commit") in (None, repo.head), path
+    hub.clear()
+    text = NO_DEV.replace("revision: dev", f"revision: {SECOND[spelled]}")
+    denies = await ruled(text, "b")
+    for path, method in product(OF_HUGGINGFACE, ("GET", "POST")):
+        assert is_denied(await answered(denies, method, H + path.format(spelled)), "no-dev"), (path, method)
+    assert not hub.requests()
+
+
+async def test_nor_does_the_other_hub_take_it(hub: TestHub, ruled: Ruled) -> None:
+    r = await ruled(OPEN)
+    for path, rev in product(OF_MODELSCOPE, ("HEAD", "~parquet")):
+        assert is_malformed(await answered(r, "GET", M + path.format(rev))), (path, rev)
+
+
 async def test_names_that_are_odd_and_allowed(hub: TestHub, ruled: Ruled) -> None:
     r = await ruled(NO_DEV)
     repo = hub.repo("acme/tiny")
-    names = ("a/b", "v1.0.0", "x@y", "@x", "heads", "developer", "HEAD/x", "release-1.2", "é", "a.lock.b", "lock")
+    names = (
+        *("a/b", "v1.0.0", "x@y", "@x", "heads", "developer", "HEAD/x", "release-1.2", "é", "a.lock.b", "lock"),
+        *("lm_head", "head", "value-head", "heads-up", "HEAD2"),
+    )
     for name in names:
         repo.branch(name)
         assert (await r.get(f"{H}/acme/tiny/resolve/{quote(name, safe='')}/config.json")).status == 200, name

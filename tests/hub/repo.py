@@ -161,9 +161,9 @@ class Repo:
 
     def at(self, revision: str) -> Commit | None:
         """The commit of a branch, a tag, a full ref, a commit id, or seven and more digits of one; and by whatever else
-        git finds it (gitrevisions(7)), for a hub may ask git."""
+        git finds it (gitrevisions(7)), for a hub may ask git. `~parquet` is Hugging Face's own."""
         revision = re.sub(r"(?:\^0|~0|\^\{commit\}|@\{0\})\Z", "", revision)
-        revision = self.trunk if revision in ("HEAD", "@") else revision
+        revision = {"HEAD": self.trunk, "@": self.trunk, "~parquet": "refs/convert/parquet"}.get(revision, revision)
         for ref in (f"refs/heads/{revision}", f"refs/tags/{revision}", revision, f"refs/{revision}"):
             if ref in self.refs:
                 return self.commits[self.refs[ref]]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
 
+from tests.edge.test_prior import asking, spoken
 from tests.processes import Hubgate, configuration
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -36,7 +38,7 @@ class Far:
             threading.Thread(target=self._serve, args=(wire, number), daemon=True).start()
 
     def _serve(self, wire: socket.socket, number: int) -> None:
-        with wire:
+        with wire, contextlib.suppress(ConnectionError):
             while data := wire.recv(65536):
                 before = self.heard[number].count(b"\r\n\r\n")
                 self.heard[number] += data
@@ -95,7 +97,7 @@ CALLS = {
     "by the URL": b"GET http://www.modelscope.cn/x HTTP/1.1\r\nHost: plain.example\r\n\r\n",
     "of a cdn, on a port": b"GET /x HTTP/1.1\r\nHost: cdn-lfs-us-1.HF.co:8080\r\n\r\n",
     "through one more proxy": b"CONNECT huggingface.co:443 HTTP/1.1\r\nHost: plain.example\r\n\r\n",
-    "in a code of its own": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "on the way to HTTP/2": OTHER.replace(b"\r\n\r\n", b"\r\nHTTP2-Settings: AAMA\r\n\r\n"),
 }
 
 
@@ -122,6 +124,24 @@ def test_also_in_a_later_request_and_in_pieces(proxy: Hubgate, far: Far) -> None
                 break
         assert to_the_end(wire) == b""
     assert b"Host: huggingface.co" not in far.said_in(number)
+
+
+def by_http2(proxy: Hubgate, far: Far, authority: str) -> tuple[bytes, bytes]:
+    """What is said, and what of it the far end hears."""
+    data, number = spoken(asking(authority)), len(far.heard)
+    with tunnel(proxy, "plain.example:50051") as wire:
+        for part in (data[:20], data[20:60], data[60:]):
+            wire.sendall(part)
+        wire.shutdown(socket.SHUT_WR)
+        to_the_end(wire)
+    return data, far.said_in(number)
+
+
+def test_grpc_in_the_clear_goes_by_unless_it_is_to_a_hub(proxy: Hubgate, far: Far) -> None:
+    data, heard = by_http2(proxy, far, "plain.example:50051")
+    assert heard == data
+    data, heard = by_http2(proxy, far, "huggingface.co")
+    assert spoken().startswith(heard), "no request"
 
 
 def test_another_is_relayed_untouched(proxy: Hubgate, far: Far) -> None:

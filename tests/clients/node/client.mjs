@@ -2,8 +2,11 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { downloadFile, fileDownloadInfo, listFiles, snapshotDownload } from "@huggingface/hub";
+import {
+  datasetInfo, downloadFile, fileDownloadInfo, listFiles, modelInfo, snapshotDownload, spaceInfo,
+} from "@huggingface/hub";
 
+const INFO = { model: modelInfo, dataset: datasetInfo, space: spaceInfo };
 const PART = [3, 100_003];
 const plan = JSON.parse(process.argv[2]);
 const told = [];
@@ -25,6 +28,7 @@ for (const { type, id, revision, files } of plan) {
     found.files[path] = await taken(await downloadFile({ ...at, path }));
     found.parts[path] = await taken((await downloadFile({ ...at, path })).slice(...PART));
   }
+  found.commit = (await INFO[type]({ name: id, additionalFields: ["sha"] })).sha; // of no revision that we name
   found.absent = await downloadFile({ ...at, path: "absent.json" });
   told.push(found);
 }
