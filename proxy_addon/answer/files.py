@@ -39,7 +39,7 @@ from .own import OwnHeads, OwnListed
 from .places import Places
 from .relay import failed_with, failure, relay, standing_in
 from .replies import forbids_storing, not_cached, only_if_cached, private
-from .sources import Elsewhere
+from .sources import Elsewhere, not_given
 
 
 class Files:
@@ -119,11 +119,10 @@ class Files:
             return found
         if isinstance(found, Refused) or _about_xet(request, shown := self._shown(found.stored)):
             return await self._relayed(request, file, who)
-        held = self._leased.holds(who)
         try:
             return await self._leased.reply(request, found, shown, who)
         except UpstreamFailed as fault:
-            if held and not self._leased.holds(who):  # he was refused the bytes
+            if not_given(fault):
                 return await self._relayed(request, file, who)
             return failure(request, fault, hub=file.hub, kind="file")
         except IntegrityError as fault:
@@ -235,12 +234,13 @@ class Files:
         return await blobs.reply(self._means, request, stored, found.outcome, source, checked=checked)
 
     async def _given(self, request: Request, found: Found) -> Reply | None:
-        """None if strangers could have it, and are refused the bytes now. Raises as `_reply`."""
+        """None if strangers could have it, and are not given the bytes now. Raises as `_reply`."""
         proof = self._inquiries[found.file.hub].proof(found.file, found.stored.status)
         try:
             return await self._reply(request, found)
-        except UpstreamFailed:
-            if found.outcome.detail is not None or await self._means.public.proven(proof):
+        except UpstreamFailed as fault:
+            given = not not_given(fault) and await self._means.public.proven(proof)
+            if found.outcome.detail is not None or given:
                 raise
             return None
 

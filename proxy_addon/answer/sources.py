@@ -22,6 +22,7 @@ from ..fetch.transfer import Source
 from ..fetch.upstream import Answer, Upstream
 from ..hub.huggingface import bare
 from ..hub.resources import SHA256
+from .permission import refuses
 
 _GOOD_FOR = 300.0  # seconds a signed location is used
 _AVOIDED_FOR = 30.0  # seconds that a place which failed is left alone where another one helps
@@ -45,12 +46,25 @@ def to_files_of(is_ours: Callable[[str], bool], mirrors: Sequence[str]) -> Calla
     return lambda url: leads_home(url, is_ours) or (urlsplit(url).hostname or "") in hosts
 
 
+class NotGiven(UpstreamFailed):
+    """The hub itself does not give the bytes. `refuses`: to who asks, as far as can be told, for it may hide what it
+    refuses; else there are none."""
+
+    refuses = False
+
+
+def not_given(fault: UpstreamFailed) -> bool:
+    """Whether this has come of a `NotGiven`."""
+    return isinstance(fault, NotGiven) or isinstance(fault.__cause__, NotGiven)
+
+
 class Redirected:
     """A source behind URLs that redirect: `urls` in order of preference.
 
     `unmarked`: a server that answers a range with 200, and only Content-Range says that it is one. `blob`: the blob id
     of what shall be there. `own`: fields that go to the host of `urls` only, and `principal` whose they are;
-    `refused` is called when he, or whoever asks without any, is refused at the last of them: others are mirrors.
+    `refused` is called when the bytes are had nowhere, and the hub itself, which the last of them leads to, refuses
+    them to him, or to whoever asks without any.
     """
 
     def __init__(
@@ -92,6 +106,8 @@ class Redirected:
                 return await self._ranged(url, start, end)
             except (UpstreamFailed, IntegrityError) as failed:
                 fault = failed
+        if isinstance(fault, NotGiven) and fault.refuses:
+            self._refused()
         raise fault or UpstreamFailed("no upstream is configured")
 
     async def _ranged(self, url: str, start: int, end: int) -> tuple[Answer, int]:
@@ -118,10 +134,7 @@ class Redirected:
 
     async def _asked(self, url: str, fields: Sequence[tuple[str, str]]) -> Answer:
         own, principal = (self._own, self._principal) if _host(url) in self._homes else ((), "")
-        answer = await self._upstream.open("GET", url, (*fields, *own), hub=self._hub, principal=principal)
-        if _host(url) == self._hub_host and answer.status in (401, 403, 404, 410):  # a hub may hide what it refuses
-            self._refused()
-        return answer
+        return await self._upstream.open("GET", url, (*fields, *own), hub=self._hub, principal=principal)
 
     def _compare(self, answer: Answer) -> None:
         told = bare(answer.headers.get("x-linked-etag"))
@@ -130,6 +143,10 @@ class Redirected:
 
     def _accepted(self, answer: Answer, start: int, end: int) -> tuple[Answer, int]:
         try:
+            if _host(answer.url) == self._hub_host and refuses(answer.status, ""):
+                fault = NotGiven(f"{urlsplit(answer.url).hostname} answered {answer.status}", answer.status)
+                fault.refuses = refuses(answer.status, answer.headers.get("x-error-code") or "")
+                raise fault
             self._compare(answer)
             at = self._offset(answer, start, end)
         except (UpstreamFailed, IntegrityError):

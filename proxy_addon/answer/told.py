@@ -83,7 +83,7 @@ def terms_of(rules: Rules, doc: Document, rows: Sequence[StoredResponse]) -> Ter
 
 def may_be_page(doc: Document, old: StoredResponse | None) -> bool:
     """Raw text may be HTML, and so may a page where people log in: it is told, not kept, and takes no text's place."""
-    return doc.what == "static" or (doc.what == "raw" and old is None)
+    return doc.what == "static" or (doc.what == "raw" and (old is None or old.status != 200))
 
 
 async def said(data: bytes) -> int | None:

@@ -79,7 +79,7 @@ class BlobBody:
             if isinstance(fill.error, UpstreamFailed) and fill.error.status in _OURS_TO_TELL:
                 raise fill.error
             if fill.error is not None:
-                raise UpstreamFailed(str(fill.error))
+                raise UpstreamFailed(str(fill.error)) from fill.error
             fill.hungry()
             await fill.pieces.progress(self._pos // PIECE)
 

@@ -24,7 +24,7 @@ import logging
 from bisect import bisect_left
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice
 
 from ..core.errors import BodyLost, FillOver, IntegrityError, UpstreamFailed
 from ..store.contract import PIECE, UNIT, Blobs, Manifest, PieceMissing, Unchecked
@@ -67,7 +67,7 @@ class Fill:
         self._slots, self._connections, self._alone = slots, connections, alone  # alone: one for all, without ranges
         self.proof = Proof(blobs, self.pieces, self.hungry, self.lost)
         self._proving: asyncio.Task[None] | None = None
-        self._wants: set[Want] = set()
+        self._wants, self._rest, self._turns = set[Want](), Want(0, manifest.size), count(1)
         self._transfers: set[asyncio.Task[None]] = set()
         self._whole = self._discarded = False  # everything was asked for; wrong bytes came, and nothing more is stored
         self._supervisor: asyncio.Task[None] | None = None
@@ -146,27 +146,25 @@ class Fill:
         return bool(self._wants) or self._worth_finishing()
 
     def _next_run(self) -> range | None:
-        """The run of missing pieces nearest to a reader's need. When places are scarce each fill has one."""
+        """The run of missing pieces nearest to a reader's need; of those who are equally near to who has had none for
+        the longest time. When places are scarce each fill has one."""
         if self.error is not None or len(self._transfers) >= (1 if self._slots.locked() else self._connections):
             return None
-        absent, needs = self.pieces.absent, [want.span for want in self._wants]
-        if self._worth_finishing():
-            needs.append((0, self.manifest.pieces))
+        absent, wants = self.pieces.absent, [*self._wants, *([self._rest] if self._worth_finishing() else [])]
+        needs = [(want, *want.span) for want in wants]
         if self.diskless:
             proven = self.proof.done + 2 * NEAR if self._proving is not None else 0
-            needs = [(here, min(last, here + NEAR, proven if here < proven else last)) for here, last in needs]
-        best: tuple[int, int, int] | None = None
-        for here, last in needs:
-            at = bisect_left(absent, here)
-            if at < len(absent) and absent[at] < last and (best is None or absent[at] - here < best[0]):
-                best = absent[at] - here, at, last
-        if best is None:
+            needs = [(want, a, min(last, a + NEAR, proven if a < proven else last)) for want, a, last in needs]
+        near = [(want, here, bisect_left(absent, here), last) for want, here, last in needs]
+        near = [each for each in near if each[2] < len(absent) and absent[each[2]] < each[3]]
+        if not near:
             return None
-        _, at, last = best
-        count, longest = 1, max(1, min(LONGEST_RUN, len(absent) // (2 * self._connections)))
-        while count < longest and at + count < len(absent) and absent[at + count] == absent[at] + count < last:
-            count += 1
-        return self.pieces.take(at, count)
+        want, _, at, last = min(near, key=lambda each: (absent[each[2]] - each[1], each[0].turn))
+        want.turn = next(self._turns)
+        size, longest = 1, max(1, min(LONGEST_RUN, len(absent) // (2 * self._connections)))
+        while size < longest and at + size < len(absent) and absent[at + size] == absent[at] + size < last:
+            size += 1
+        return self.pieces.take(at, size)
 
     # -- doing it ---------------------------------------------------------------------------------------------------
 
@@ -232,6 +230,7 @@ class Fill:
         if self.refills and landing.filled >= begun + UNIT:
             data = memoryview(landing.buffer)[begun : landing.filled]
             landing.checked = begun + await self._blobs.agreeing(self.manifest.blob, index, begun, data)
+            self.pieces.notify(index)  # they may have been told of these bytes before they could have them
 
     async def _write(self, index: int, landing: Landing) -> None:
         if self.refills or not (self.diskless or self._discarded):

@@ -6,12 +6,12 @@ from ..store.contract import PIECE
 
 
 class Want:
-    """One reader's stake: what it still needs. `pos` moves as it reads."""
+    """One reader's stake: what it still needs. `pos` moves as it reads; `turn` tells when it was last served."""
 
-    __slots__ = ("end", "pos")
+    __slots__ = ("end", "pos", "turn")
 
     def __init__(self, pos: int, end: int) -> None:
-        self.pos, self.end = pos, end
+        self.pos, self.end, self.turn = pos, end, 0
 
     @property
     def span(self) -> tuple[int, int]:

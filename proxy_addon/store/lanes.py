@@ -45,8 +45,11 @@ class Lanes:
             try:
                 return work()
             except BrokenRows as broken:
-                for shelf in self._shelves:
-                    shelf.heal(broken)
+                try:
+                    for shelf in self._shelves:
+                        shelf.heal(broken)
+                except OSError as error:  # that a new one cannot be made tells nothing of the work
+                    raise broken from error
         return work()
 
     def close(self) -> None:

@@ -300,6 +300,41 @@ async def test_what_a_mirror_refuses_says_nothing(hub: TestHub, start: Starter, 
     assert (await r.get(url)).cache.startswith("hubgate; hit") and hub.requests() == []
 
 
+async def test_nor_does_that_something_else_of_it_is_gone(
+    hub: TestHub, start: Starter, clock: Clock, repo: Repo
+) -> None:
+    """It was told of in a head, and went with its commit before anybody had the bytes."""
+    r, here = await start(), f"{HF}/me/was-open/resolve/{repo.head}/config.json"
+    gone = f"{HF}/me/was-open/resolve/{repo.head}/w.bin"
+    await warm(r, here)
+    assert (await r.head(gone)).status == 200
+    hub.knob(host="cdn-lfs*", status=403)
+    hub.knob(path="*/w.bin", status=404, body="gone", headers={"X-Error-Code": "RevisionNotFound"})
+    for _ in range(2):
+        assert (await r.get(gone)).status == 404
+    hub.clear()
+    assert (await r.get(here)).cache.startswith("hubgate; hit") and hub.requests() == []
+
+
+async def test_nor_a_refusal_where_the_hub_gives_the_file_after_all(hub: TestHub, start: Starter) -> None:
+    """Of a place that it has named before, or of the commit that a listing names."""
+    head = hub.add(Repo("me/was-open", files=FILES)).head
+    hub.add(Repo("me/was-open", files=FILES, hub="modelscope"))
+    bases = [f"{HF}/me/was-open/resolve/{head}", f"{MS}/models/me/was-open/resolve/master"]
+    r = await start()
+    await warm(r, *(f"{base}/README.md" for base in bases))
+    for base in bases:
+        assert (await r.head(f"{base}/config.json")).status == 200
+    for path in ("/api/resolve-cache/*", "/api/v1/models/me/was-open/repo"):
+        hub.knob(path=path, method="GET", status=404, body="no", times=1)
+    await warm(r, *(f"{base}/config.json" for base in bases))
+    assert len(hub.requests(method="GET", status=404)) == 2
+    hub.clear()
+    for base in bases:
+        assert (await r.get(f"{base}/config.json")).cache.startswith("hubgate; hit")
+    assert hub.requests() == []
+
+
 async def test_a_hub_that_is_away_is_not_asked_once_more_in_the_clients_name(
     hub: TestHub, start: Starter, clock: Clock, urls: list[str]
 ) -> None:

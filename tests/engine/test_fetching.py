@@ -118,6 +118,17 @@ async def test_a_stall_is_ended_and_resumed(hub: TestHub, start: Starter) -> Non
     assert hub.requests(host=CDN)[-1].headers["range"].startswith(f"bytes={MIB}-")
 
 
+async def test_a_cdn_that_is_closed_for_a_while_is_not_asked_and_nothing_goes_on(hub: TestHub, start: Starter) -> None:
+    big(hub, 9 * MIB)
+    r = await start()
+    hub.knob(host=CDN, status=429, retry_after=600)
+    for _ in range(2):
+        hub.clear()
+        assert (await r.get(BIG)).status == 429
+        await r.idle()
+    assert hub.requests(host=CDN) == []
+
+
 @pytest.mark.fault("R10")
 async def test_what_was_evicted_and_comes_again_slowly_is_given_out_as_it_comes(hub: TestHub, start: Starter) -> None:
     source, r = big(hub, 2 * PIECE), await start()

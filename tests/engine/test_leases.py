@@ -340,6 +340,17 @@ async def test_where_the_bytes_are_refused_the_lease_ends(hub: TestHub, start: S
     assert unasked(await r.get(hf.url("config.json", hf.repo.head), hf.alice))
 
 
+async def test_that_a_file_is_gone_ends_no_lease(hub: TestHub, start: Starter, hf: Place) -> None:
+    r, here, gone = await start(), hf.url("config.json", hf.repo.head), hf.url("w.bin", hf.repo.head)
+    assert (await r.get(here, hf.alice)).status == 200 == (await r.head(gone, hf.alice)).status
+    await r.idle()
+    hub.knob(host="cdn-lfs*", status=403)
+    hub.knob(path="*/w.bin", method="GET", status=404, body="gone", headers={"X-Error-Code": "EntryNotFound"})
+    assert (await r.get(gone, hf.alice)).status == 404
+    hub.stop()
+    assert (await r.get(here, hf.alice)).status == 200
+
+
 # -- without the hub ------------------------------------------------------------------------------------------------
 
 DOWN: dict[str, Any] = {

@@ -75,6 +75,20 @@ async def test_one_in_place_of_a_text_is_told_and_not_kept(hub: TestHub, start: 
 
 
 @pytest.mark.parametrize("who", [{}, {"Authorization": "Bearer hf_reader"}])
+async def test_that_there_was_no_such_text_is_none(
+    hub: TestHub, start: Starter, clock: Clock, who: dict[str, str]
+) -> None:
+    repo = hub.repo("acme/private" if who else "acme/tiny")
+    r, url = await start(), f"{H}/{repo.id}/raw/main/new.html"
+    assert (await r.get(url, who)).status == 404
+    clock.leap(200)
+    repo.commit({"new.html": PAGE})
+    hub.knob(path="*/raw/*", headers={"Content-Type": "text/html"})
+    got = await r.get(url, who)
+    assert (got.status, got.body) == (200, PAGE.encode())
+
+
+@pytest.mark.parametrize("who", [{}, {"Authorization": "Bearer hf_reader"}])
 async def test_nor_does_it_take_the_place_of_one(
     hub: TestHub, start: Starter, clock: Clock, who: dict[str, str]
 ) -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from proxy_addon.core.errors import IntegrityError, UpstreamFailed
 from proxy_addon.core.messages import Buffer
-from proxy_addon.fetch import transfer
+from proxy_addon.fetch import pieces, transfer
 from proxy_addon.fetch.bodies import BlobBody
-from proxy_addon.fetch.fill import NEAR, TAIL
+from proxy_addon.fetch.fill import NEAR, TAIL, Fill
 from proxy_addon.fetch.pieces import MOVED
 from proxy_addon.store.contract import PIECE, UNIT, Manifest, PieceMissing
 from tests.contracts.model import DictBlobs
@@ -89,6 +89,14 @@ async def test_a_slow_connection_keeps_no_more_than_its_piece(monkeypatch: pytes
     assert [start for start, _ in source.asked] == [*range(0, len(DATA), PIECE)]
 
 
+async def test_one_that_brings_everything_goes_on_however_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "LONG", -1.0)
+    bench, source = Bench(), Script(DATA)
+    fill, _ = await bench.fills.join(Manifest(name_of(DATA), len(DATA)), source, stream=True)
+    assert await drain(BlobBody(bench.blobs, fill.manifest, 0, len(DATA), fill=fill)) == DATA
+    assert source.asked == [(0, len(DATA))]
+
+
 async def test_when_places_are_scarce_each_fill_has_one() -> None:
     bench = Bench(connections=4, places=2)
     first, second, third = (Script(DATA[: -n - 1], gate=asyncio.Event()) for n in range(3))
@@ -104,6 +112,13 @@ async def test_when_places_are_scarce_each_fill_has_one() -> None:
     third.gate.set()
     assert await asyncio.gather(*readers) == [first.data, second.data, third.data]
     assert all(len(source.asked) > 1 for source in (first, second, third))
+
+
+async def test_of_readers_who_are_equally_near_none_waits_for_the_end_of_another() -> None:
+    bench, source, half = Bench(connections=4, places=1), Script(DATA), 6 * PIECE
+    bodies = [await bench.body(source, start, start + half) for start in (0, half)]
+    assert await asyncio.gather(*map(drain, bodies)) == [DATA[:half], DATA[half : 2 * half]]
+    assert {start // half for start, _ in source.asked[:2]} == {0, 1}
 
 
 async def test_the_tail_waits_for_the_proof() -> None:
@@ -204,6 +219,32 @@ async def test_of_a_piece_that_comes_again_slowly_what_agrees_with_the_record_is
     assert await drain(body) == data[PIECE + 3 * UNIT :]
 
 
+async def test_what_agrees_is_told_of_though_its_bytes_were_told_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are told of while they are compared, and then nothing follows them."""
+
+    class Comparing(DictBlobs):
+        fill: Fill
+
+        async def agreeing(self, blob: str, index: int, start: int, data: Buffer) -> int:
+            found, here = await super().agreeing(blob, index, start, data), self.fill.pieces
+            await until(lambda: index in here._waiters, "the reader")
+            here._tell(index, here.landing[index])
+            await until(lambda: index in here._waiters, "the reader, who has found nothing")
+            return found
+
+    data, gate = DATA[: 2 * PIECE], asyncio.Event()
+    bench = Bench(blobs := Comparing())
+    await bench.read(Script(data))
+    await bench.idle()
+    manifest = blobs.manifests[name_of(data)]
+    del blobs.pieces[manifest.blob, 1]
+    monkeypatch.setattr(pieces, "PATIENCE", 1e9)
+    blobs.fill, _ = await bench.fills.join(manifest, Script(data, gate=gate, chunk=UNIT, pause=UNIT))
+    body = BlobBody(blobs, manifest, PIECE, len(data), fill=blobs.fill)
+    assert await exactly(body, UNIT) == data[PIECE : PIECE + UNIT]
+    body.close()
+
+
 async def test_of_a_piece_that_comes_again_wrong_nothing_goes_out_from_the_wrong_unit_on() -> None:
     data = DATA[: 2 * PIECE]
     bench = Bench()
@@ -276,6 +317,14 @@ async def test_attempts_without_a_byte_have_an_end() -> None:
     assert await cut_short(await bench.body(source)) == b""
     assert len(source.asked) == 1
     await bench.idle()
+
+
+@pytest.mark.parametrize("status", [403, 429])
+async def test_a_source_that_fails_at_once_is_not_asked_without_end(status: int) -> None:
+    bench, source = Bench(connections=4), Script(DATA, fault=UpstreamFailed("not now", status))
+    assert await cut_short(await bench.body(source)) == b""
+    await bench.idle()
+    assert len(source.asked) <= 4
 
 
 async def test_cuts_that_bring_bytes_never_exhaust_the_attempts() -> None:
@@ -406,6 +455,19 @@ async def test_a_fill_that_is_over_keeps_no_buffers(disk: DictBlobs) -> None:
     fill.cancel(UpstreamFailed("on purpose"))
     await bench.idle()
     assert not fill.pieces.landing and not fill.pieces._spare
+
+
+async def test_nor_the_one_that_a_reader_lets_go_of_after_its_end() -> None:
+    bench, source = Bench(), Script(DATA)
+    fill, _ = await bench.fills.join(Manifest(name_of(DATA), len(DATA)), source)
+    body = await bench.body(source)
+    await body.read(10)
+    held = body._holding
+    await until(lambda: held is not None and held.done, "the piece in the store")
+    fill.cancel(UpstreamFailed("on purpose"))
+    await bench.idle()
+    body.close()
+    assert not fill.pieces._spare
 
 
 async def test_without_a_disk_a_part_is_not_kept_behind_its_reader() -> None:

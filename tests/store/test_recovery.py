@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from proxy_addon.store.contract import PIECE, Manifest, PieceMissing
+from proxy_addon.store.contract import PIECE, Manifest, PieceMissing, Unchecked
 from proxy_addon.store.disk import CHECK
 from proxy_addon.store.index import PINS, Index, manifest_key
 from proxy_addon.store.local import DiskStore
@@ -150,6 +150,19 @@ async def test_a_row_that_is_not_ours_is_dropped_and_missed(opened: Opener, root
     store = await opened()
     assert await check(store) == len(KEYS) + len(BLOBS) - 3
     assert (await store.stats())["responses"] == len(KEYS) - 3
+
+
+async def test_what_cannot_be_compared_is_unchecked_also_where_no_new_database_can_be_made(
+    opened: Opener, root: Path, clock: Clock
+) -> None:
+    store = await opened()
+    await stock(store)
+    (root / f"index.bad-{int(clock.now)}").touch()  # where the damaged one would have to go
+    with store._index.rows.change() as change:
+        change.execute("DROP TABLE Cache")
+    with pytest.raises(Unchecked):
+        await store.blobs.write_piece("big", 1, BLOBS["big"][PIECE:])
+    assert await store.blobs.agreeing("big", 0, 0, BLOBS["big"][:PIECE]) == 0
 
 
 async def test_a_piece_row_that_names_another_file_is_dropped(opened: Opener, root: Path) -> None:
