@@ -20,7 +20,7 @@ from proxy_addon.fetch.addresses import is_literal
 from . import actions
 from .judge import Reading, Verdict, Want
 from .keeper import Keeper
-from .ledger import Class, Ledger
+from .ledger import UNPROVEN, Class, Ledger
 from .wire import Connection, Cut, Head, Hung, Refused, Turned, trust
 from .world import World
 
@@ -105,7 +105,7 @@ class Client:
         for again in (False, True):
             got = await self.asked(want, manner, door)
             lied = self.ledger.lied(since)
-            faults = [each for each in got.verdict.faults if not (lied and each[0] == "wrong bytes, then cut")]
+            faults = [each for each in got.verdict.faults if not (lied and each[0] in UNPROVEN)]
             for kind, text in faults:
                 self.ledger.fault(kind, f"client {self.number}: {text}")
             left = manner.after is not None and got.verdict.outcome == "left"

@@ -3,7 +3,8 @@
 A reply is compared with all versions that it may be: one where it names a commit, else those that were current. Each
 piece of body leaves those that go on to agree; when none is left, the bytes are wrong. So a reply that is cut is judged
 as well as one that is whole, and a piece is held no longer than it takes. A cut reply may have the bytes of a hub that
-lied just then: what a proxy passes on as it comes is proven before its end, not before its beginning.
+lied just then: what a proxy passes on as it comes is proven before its end, not before its beginning. And so may a part
+of a file of several pieces, which has no digest that is known: it is proven when the rest has come.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from proxy_addon.store.contract import PIECE
 
 from .world import Version
 
@@ -62,6 +65,7 @@ class Reading:
     _left: list[Version] = field(default_factory=list)
     _first: int = 0
     _last: int | None = None  #: past the last byte, by Content-Range
+    _size: int = 0  #: of the file, by Content-Range
     _text: bytearray = field(default_factory=bytearray)
     _wrong: str = ""
     _lie: bool = False  #: the head was right but for the length, and what it is the head of is not
@@ -104,7 +108,7 @@ class Reading:
             self._wrong = self._wrong or f"206 with Content-Range {self.fields.get('content-range')!r}"
         if told is not None:
             first, last, size = map(int, told.groups())
-            self._first, self._last = first, last + 1
+            self._first, self._last, self._size = first, last + 1, size
             self._left = [one for one in self._left if len(one.data) == size and self._asked(size) == (first, last + 1)]
             self._need(f"Content-Range {told[0]} for {self.want.range}")
         length = self.fields.get("content-length", "")
@@ -157,6 +161,8 @@ class Reading:
             self._need(f"a short body that is said to be whole: {self.got}")
         if self._wrong:
             kind = "wrong bytes" if whole or not self._lie else "wrong bytes, then cut"
+            if whole and self._lie and self._size > PIECE and self._last is not None:
+                kind = "wrong part"
             return Verdict("wrong" if whole else "cut", ((kind, f"{self.told}: {self._wrong}"),))
         if not whole:
             return Verdict("cut, a prefix")

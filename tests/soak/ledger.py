@@ -18,6 +18,7 @@ from typing import Literal
 
 type Class = Literal["hub", "proxy", "local"]
 
+UNPROVEN = frozenset({"wrong bytes, then cut", "wrong part"})  # what may be of a hub that lied just then
 LIES = ("wrong bytes", "a page for a file", "another ETag", "ranges ignored")  # which a cut reply may have begun with
 ENOUGH = 20  # faults of a kind that are told one by one
 GRACE: dict[Class, float] = {"hub": 10.0, "proxy": 3.0, "local": 0.0}  # seconds
@@ -26,7 +27,7 @@ GRACE: dict[Class, float] = {"hub": 10.0, "proxy": 3.0, "local": 0.0}  # seconds
 KINDS = (
     *("wrong bytes", "lost blob", "given to a wrong token", "denied by a rule, but given", "secret on disk"),
     *("not served", "hung", "late after a restart", "damage left", "memory", "descriptors", "internal error"),
-    *("wrong bytes, then cut", "smuggled", "process died", "the run itself"),
+    *("wrong bytes, then cut", "wrong part", "smuggled", "process died", "the run itself"),
 )
 
 

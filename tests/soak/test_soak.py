@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from proxy_addon.store.contract import PIECE
 from tests.soak import report
 from tests.soak.crowd import Client, Got, Manner
 from tests.soak.judge import Reading, Verdict, Want
@@ -54,6 +55,17 @@ def test_a_right_reply_is_right_and_a_cut_one_is_a_prefix() -> None:
     spoken = HEAD | {"content-length": "100", "content-range": f"bytes {len(DATA) - 100}-{len(DATA) - 1}/{len(DATA)}"}
     assert judged(part, 206, spoken, NEW.data[-100:]) == Verdict("right", served=True)
     assert judged(FILE, 200, HEAD | {"cache-status": "hubgate; hit; detail=offline"}, NEW.data).served
+
+
+@pytest.mark.parametrize(("size", "kind"), [(PIECE + 9, "wrong part"), (PIECE, "wrong bytes")])
+def test_a_wrong_part_is_another_thing_where_it_could_not_be_proven(size: int, kind: str) -> None:
+    right = Version(bytes(size), "new", "b" * 40)
+    part = replace(FILE, range=(0, 99), versions=lambda since, until: [right])
+    head = HEAD | {"content-length": "100", "content-range": f"bytes 0-99/{size}"}
+    assert [told for told, _ in judged(part, 206, head, b"x" * 100).faults] == [kind]
+    whole = replace(part, range=None)
+    wrong = judged(whole, 200, HEAD | {"content-length": str(size)}, b"x" + bytes(size - 1))
+    assert [told for told, _ in wrong.faults] == ["wrong bytes"]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +201,7 @@ async def test_no_word_at_all_is_excused_by_what_happens_to_the_proxy_alone() ->
 
 
 async def test_a_cut_reply_may_begin_with_a_lie_of_the_hub_and_a_whole_one_may_not() -> None:
-    for kind, excused in (("wrong bytes, then cut", True), ("wrong bytes", False)):
+    for kind, excused in (("wrong bytes, then cut", True), ("wrong part", True), ("wrong bytes", False)):
         ledger, got = Ledger(), Got(Verdict("cut", ((kind, "x"),)))
         await Asker(ledger, got).served(FILE)
         assert ledger.counts == {kind: 1}

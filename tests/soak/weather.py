@@ -39,7 +39,7 @@ def _proven(world: World, rnd: random.Random) -> dict[str, object]:
     if kind == 1:
         return {"host": rnd.choice(CDN[:2]), "path": f"*{_digest(world, rnd, 'moving', 'model.bin')}*"}
     path = rnd.choice([path for path in WIDE if path.endswith(".bin")])
-    return {"host": "*.hf.co" if kind == 2 else "cdn-lfs*", "path": f"*{_digest(world, rnd, 'wide', path)}*"}
+    return {"host": "*.cdn.hf.co" if kind == 2 else "cdn-lfs*", "path": f"*{_digest(world, rnd, 'wide', path)}*"}
 
 
 def _digest(world: World, rnd: random.Random, name: str, path: str) -> str:
