@@ -31,6 +31,7 @@ from .agent import agent_of, asking
 from .attested import Attested
 from .issuing import notice, size_told
 from .means import Means
+from .mirrored import is_page
 from .relay import failure, relay
 from .replies import forbids_storing, of_stored
 from .sources import Redirected
@@ -121,6 +122,10 @@ class Links:
 
     async def _asked(self, request: Request, link: Blob) -> Reply:
         reply = await relay(self._means, request, hub=link.hub, kind="blob", fwd=Fwd.URI_MISS)
+        if reply.status == 200 and link.digest.startswith("xet:") and is_page(reply.headers):  # no digest would tell
+            reply.close()
+            fault = UpstreamFailed(f"{request.host} sent a page where a file was due")
+            return failure(request, fault, hub=link.hub, kind="blob")
         plain = reply.status == 200 and reply.headers.get("content-encoding") in (None, "identity")
         if (
             plain

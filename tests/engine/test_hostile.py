@@ -50,6 +50,14 @@ async def test_a_page_with_status_200_makes_no_link_good(hub: TestHub, start: St
     assert (part.status, part.body) == (206, body[5:10]), "the guess has spoilt nothing"
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_page_in_place_of_what_has_no_digest_is_no_file(hub: TestHub, start: Starter, method: str) -> None:
+    r = await start()
+    hub.knob(host="us.aws.cdn.hf.co", status=200, body=PAGE, content_type="text/html")
+    got = await r.get(f"https://us.aws.cdn.hf.co/xet-bridge-us/{'f' * 24}/{'e' * 64}?Signature=guessed", method=method)
+    assert got.status == 502 and PAGE.encode() not in got.body
+
+
 @pytest.mark.parametrize("more", ["&Expires=99999999999", "&auth_key=99999999999-x", ""])
 async def test_nobody_makes_his_link_last_longer(hub: TestHub, start: Starter, clock: Clock, more: str) -> None:
     r, data = await start(), content(hub, "old.bin", id="acme/private")
