@@ -55,10 +55,12 @@ def _unpacked(chunk: Chunk) -> None:
         assert len(codings.unpack(chunk)) == chunk.size
 
 
+_folder = tempfile.TemporaryDirectory(prefix="fuzz-")
+
+
 @cache
 def _index() -> Index:
-    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
-    index = Index(folder, lambda: 1.0)
+    index = Index(Path(_folder.name), lambda: 1.0)
     index.open()
     return index
 
