@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.engine.rig import LINK, Clock, drained, request_for, until
 from tests.engine.test_links import gated
 from tests.engine.test_modelscope import LISTING, M, content, url_of
 from tests.hub import Repo, Scripted, Synthetic, TestHub
+from tests.hub.ask import ask
 from tests.hub.exchange import Answer, Exchange, redirect
 
 H = "https://huggingface.co"
@@ -56,6 +58,14 @@ async def test_a_page_in_place_of_what_has_no_digest_is_no_file(hub: TestHub, st
     hub.knob(host="us.aws.cdn.hf.co", status=200, body=PAGE, content_type="text/html")
     got = await r.get(f"https://us.aws.cdn.hf.co/xet-bridge-us/{'f' * 24}/{'e' * 64}?Signature=guessed", method=method)
     assert got.status == 502 and PAGE.encode() not in got.body
+
+
+async def test_a_file_that_is_a_page_is_a_file(hub: TestHub, start: Starter) -> None:
+    link = ask(hub, f"{H}/acme/tiny/resolve/main/model.safetensors").headers["Location"]
+    hub.knob(host="us.aws.cdn.hf.co", headers={"Content-Type": "text/html"})
+    got = await (await start()).get(link)
+    assert (got.status, got.header("Content-Type")) == (200, "text/html")
+    assert hashlib.sha256(got.body).hexdigest() == hub.repo("acme/tiny").file("model.safetensors").digest
 
 
 @pytest.mark.parametrize("more", ["&Expires=99999999999", "&auth_key=99999999999-x", ""])
